@@ -1,0 +1,52 @@
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use panelqc::{Frame, Inspector, Model, Panel, Pixels, Policy, init_runtime};
+
+use super::Failure;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Model package: a folder with model.onnx and model.toml, or an .onnx file with a .toml beside it.
+    model: PathBuf,
+    /// Rules that have to fit the model too.
+    #[arg(long, value_name = "P.toml")]
+    policy: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let policy = args.policy.as_ref().map(Policy::load).transpose()?;
+    let model = Model::load(&args.model)?;
+    let runtime = init_runtime(None)?;
+    let manifest = model.manifest().clone();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "model     {} ({:?}, {})", manifest.name, manifest.task, model.path().display())?;
+    writeln!(out, "sha256    {}", model.sha256())?;
+    writeln!(out, "manifest  {}", model.manifest_sha256())?;
+    writeln!(out, "runtime   {}", runtime.library.display())?;
+    for (name, ports) in [("input", &model.signature().inputs), ("output", &model.signature().outputs)] {
+        for port in ports {
+            writeln!(out, "{name:<9} {port}")?;
+        }
+    }
+    let kinds: Vec<_> = manifest.output.kinds.iter().map(|kind| kind.as_str()).collect();
+    writeln!(out, "kinds     {}", kinds.join(", "))?;
+
+    // A gray picture of the model's own size: the graph has to run on it and give numbers that decode.
+    let [height, width] = manifest.input.size;
+    let gray = Frame::new(width, height, Pixels::Gray8(vec![127; width as usize * height as usize]))?;
+    let mut panel = Panel::new("gray", gray.clone());
+    if manifest.input.reference {
+        panel = panel.with_reference(gray);
+    }
+    let mut builder = Inspector::builder(model).threads(1);
+    if let Some(policy) = policy {
+        builder = builder.policy(policy);
+    }
+    let report = builder.build()?.inspect(&panel)?;
+    let infer = report.ms.map_or(0.0, |ms| ms.infer);
+    writeln!(out, "run       a gray picture: score {}, {infer:.1} ms", report.score.unwrap_or(0.0))?;
+    writeln!(out, "ok")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,54 @@
+//! The command line of `panelqc`: one file a subcommand.
+
+mod check;
+mod eval;
+mod inspect;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Automatic visual inspection of industrial panels.
+///
+/// Exit status: 0 done; 1 the run was done and some image could not be inspected; 2 usage or set-up error.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Inspect images and write a result for each.
+    Inspect(inspect::Args),
+    /// Measure a model against labelled images.
+    Eval(eval::Args),
+    /// Load a model package, check it and run it once.
+    Check(check::Args),
+}
+
+/// What stopped a command: the message for stderr.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Check(args) => check::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) if is_broken_pipe(failure.as_ref()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("panelqc: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whoever read our output has seen enough (`panelqc ... | head`).
+fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    failure.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

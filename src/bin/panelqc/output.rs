@@ -1,0 +1,135 @@
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use panelqc::{CocoWriter, CsvWriter, Error, JsonlWriter, Kind, PanelReport, Trace};
+
+use super::Failure;
+
+/// How results are written.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum OutputFormat {
+    /// One JSON object a line and panel.
+    Jsonl,
+    /// One row a defect.
+    Csv,
+    /// COCO detection results.
+    Coco,
+}
+
+impl OutputFormat {
+    pub(super) fn file_name(self) -> &'static str {
+        match self {
+            OutputFormat::Jsonl => "results.jsonl",
+            OutputFormat::Csv => "results.csv",
+            OutputFormat::Coco => "results.coco.json",
+        }
+    }
+}
+
+/// Where results go.
+pub(super) enum Sink {
+    Jsonl(JsonlWriter<Box<dyn Write>>),
+    Csv(Box<CsvWriter<Box<dyn Write>>>),
+    Coco(CocoWriter<Box<dyn Write>>),
+}
+
+impl Sink {
+    /// A sink into a file, or to stdout without one.
+    pub(super) fn open(
+        format: OutputFormat,
+        file: Option<&Path>,
+        append: bool,
+        kinds: &[Kind],
+    ) -> Result<Self, Failure> {
+        let out: Box<dyn Write> = match file {
+            None => Box::new(io::stdout()),
+            Some(path) => {
+                let mut options = OpenOptions::new();
+                options.create(true).write(true).append(append).truncate(!append);
+                let file = options.open(path).map_err(|source| writing(path, source))?;
+                // Lines go out one by one, so that an interrupted run can be resumed; the other formats cannot be.
+                if format == OutputFormat::Jsonl { Box::new(file) } else { Box::new(BufWriter::new(file)) }
+            }
+        };
+        Ok(match format {
+            OutputFormat::Jsonl => Sink::Jsonl(JsonlWriter::new(out)),
+            OutputFormat::Csv => Sink::Csv(Box::new(CsvWriter::new(out)?)),
+            OutputFormat::Coco => Sink::Coco(CocoWriter::new(out, kinds)),
+        })
+    }
+
+    pub(super) fn write(&mut self, report: &PanelReport) -> io::Result<()> {
+        match self {
+            Sink::Jsonl(w) => w.write(report),
+            Sink::Csv(w) => w.write(report),
+            Sink::Coco(w) => w.write(report),
+        }
+    }
+
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self {
+            Sink::Jsonl(w) => w.finish(),
+            Sink::Csv(w) => w.finish(),
+            Sink::Coco(w) => w.finish(),
+        }
+    }
+}
+
+pub(super) fn writing(path: &Path, source: io::Error) -> Error {
+    Error::Io { action: "writing", path: path.to_path_buf(), source }
+}
+
+/// What an interrupted run has written.
+#[derive(Default)]
+pub(super) struct Earlier {
+    pub(super) panels: HashSet<String>,
+    pub(super) errors: u64,
+}
+
+impl Earlier {
+    /// Reads the lines of `path` and cuts off one that was not finished.
+    ///
+    /// Results of another model, manifest or policy are an error: a file holds what one run would have written.
+    pub(super) fn read(path: &Path, trace: &Trace) -> Result<Self, Failure> {
+        let text = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(Error::Io { action: "reading", path: path.to_path_buf(), source }.into()),
+        };
+        let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        let mut earlier = Earlier::default();
+        for (number, line) in text[..whole].split(|&b| b == b'\n').enumerate().filter(|(_, l)| !l.is_empty()) {
+            let bad = |what: &str| format!("--resume: {}:{}: {what}", path.display(), number + 1);
+            let value: serde_json::Value = serde_json::from_slice(line).map_err(|e| bad(&e.to_string()))?;
+            let panel = value["panel"].as_str().ok_or_else(|| bad("expected a result, found no panel id"))?;
+            let made_with = &value["trace"];
+            let same = made_with["model"] == *trace.model
+                && made_with["manifest"] == *trace.manifest
+                && made_with["policy"].as_str() == trace.policy.as_deref();
+            if !same {
+                return Err(bad("expected a result of this model, manifest and policy, found one of others").into());
+            }
+            earlier.errors += u64::from(value["status"] != "ok");
+            earlier.panels.insert(panel.to_owned());
+        }
+        if whole < text.len() {
+            let file = File::options().write(true).open(path).map_err(|e| writing(path, e))?;
+            file.set_len(whole as u64).map_err(|e| writing(path, e))?;
+        }
+        Ok(earlier)
+    }
+}
+
+/// The picture for a panel: its id below `folder`, whose parts become folders.
+pub(super) fn overlay_path(folder: &Path, panel: &str, frame: Option<usize>) -> PathBuf {
+    let mut path = folder.to_path_buf();
+    path.extend(panel.split('/').filter(|part| !matches!(*part, "" | "." | "..")));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    path.set_file_name(match frame {
+        Some(frame) => format!("{name}.{frame}.png"),
+        None => format!("{name}.png"),
+    });
+    path
+}

@@ -1,0 +1,222 @@
+//! Format `scores`: classification, with a class-activation map (Zhou et al. 2016) that gives a defect its region.
+//!
+//! * scores `[B, K]`, made probabilities as the manifest's `activation` says;
+//! * map `[B, K, h, w]` or `[B, 1, h, w]` on any scale: the region is where the map is above `cam_threshold` of its
+//!   own range, as far as it is connected (by sides) with its peak.
+
+use ndarray::{ArrayViewD, Axis};
+
+use super::decoder::{Decoded, Decoder};
+use crate::defect::{Confidence, Defect};
+use crate::error::Result;
+use crate::geometry::{Mask, PixelBox, Placement};
+use crate::model::{Activation, Outputs};
+
+pub(super) fn decode(
+    decoder: &Decoder,
+    outputs: &Outputs,
+    scores: usize,
+    cam: Option<usize>,
+    index: usize,
+    placement: &Placement,
+) -> Result<Decoded> {
+    let values = decoder.frame(outputs, scores, index, 1)?;
+    if let Some((kind, value)) = values.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+        return Err(decoder.not_finite(scores, *value, format_args!("kind {kind}")));
+    }
+    let probabilities = activate(decoder.activation, values.iter().copied());
+    let map = match cam {
+        None => None,
+        Some(output) => {
+            let map = decoder.frame(outputs, output, index, 3)?;
+            if let Some((cell, value)) = map.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+                return Err(decoder.not_finite(output, *value, format_args!("cell {cell}")));
+            }
+            Some(map)
+        }
+    };
+    let (width, height) = placement.source;
+    let whole = PixelBox::new(0.0, 0.0, width as f32, height as f32);
+    let mut score = 0.0f32;
+    let mut defects: Vec<(usize, Defect)> = Vec::new();
+    for (kind, (&probability, floor)) in probabilities.iter().zip(&decoder.floors).enumerate() {
+        let Some(floor) = *floor else { continue };
+        let Some(confidence) = Confidence::new(probability.clamp(0.0, 1.0)) else { continue };
+        score = score.max(confidence.get());
+        if confidence.get() < floor {
+            continue;
+        }
+        let mask = map.as_ref().and_then(|map| {
+            let channel = kind.min(map.shape()[0].saturating_sub(1));
+            region(map.index_axis(Axis(0), channel), decoder.cam_threshold, placement)
+        });
+        let name = decoder.kinds[kind].clone();
+        defects.push((
+            kind,
+            match mask.and_then(|mask| Some((mask.bounds()?, mask))) {
+                Some((bounds, mask)) => Defect::new(name, confidence, bounds).with_mask(mask),
+                None => Defect::new(name, confidence, whole),
+            },
+        ));
+    }
+    defects
+        .sort_by(|(a_kind, a), (b_kind, b)| b.confidence.get().total_cmp(&a.confidence.get()).then(a_kind.cmp(b_kind)));
+    Ok(Decoded { defects: defects.into_iter().map(|(_, defect)| defect).collect(), score })
+}
+
+fn activate(activation: Activation, values: impl Iterator<Item = f32> + Clone) -> Vec<f32> {
+    match activation {
+        Activation::None => values.collect(),
+        Activation::Sigmoid => values.map(|v| 1.0 / (1.0 + (-v).exp())).collect(),
+        Activation::Softmax => {
+            let top = values.clone().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f32> = values.map(|v| (v - top).exp()).collect();
+            let sum: f32 = powers.iter().sum();
+            powers.into_iter().map(|p| p / sum).collect()
+        }
+    }
+}
+
+/// The part of the source image where `map`, interpolated between the centres of its cells, is above `threshold` of
+/// its range and connected with its peak. `None` for a flat map.
+fn region(map: ArrayViewD<'_, f32>, threshold: f32, placement: &Placement) -> Option<Mask> {
+    let (rows, columns) = (map.shape()[0], map.shape()[1]);
+    let (low, high) = map.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
+    if high <= low {
+        return None;
+    }
+    let limit = low + threshold * (high - low);
+    let (width, height) = (placement.source.0 as usize, placement.source.1 as usize);
+    // For each source column (row) the two map cells around it and the share of the second.
+    let taps = |count: usize, cells: usize, model: u32, to_model: &dyn Fn(f64) -> f64| -> Vec<(usize, usize, f32)> {
+        (0..count)
+            .map(|i| {
+                let at = to_model(i as f64 + 0.5) * cells as f64 / f64::from(model) - 0.5;
+                let at = at.clamp(0.0, cells as f64 - 1.0);
+                let first = at.floor() as usize;
+                (first, (first + 1).min(cells - 1), (at - first as f64) as f32)
+            })
+            .collect()
+    };
+    let across = taps(width, columns, placement.model.0, &|x| placement.to_model(x, 0.0).0);
+    let down = taps(height, rows, placement.model.1, &|y| placement.to_model(0.0, y).1);
+    let mut above = vec![false; width * height];
+    let mut peak = (f32::NEG_INFINITY, 0);
+    for (y, &(top, bottom, fy)) in down.iter().enumerate() {
+        for (x, &(left, right, fx)) in across.iter().enumerate() {
+            let upper = map[[top, left]] * (1.0 - fx) + map[[top, right]] * fx;
+            let lower = map[[bottom, left]] * (1.0 - fx) + map[[bottom, right]] * fx;
+            let value = upper * (1.0 - fy) + lower * fy;
+            above[y * width + x] = value >= limit;
+            if value > peak.0 {
+                peak = (value, y * width + x);
+            }
+        }
+    }
+    // Where the frame is so cropped or small that no pixel is above the limit there is no region.
+    if !above[peak.1] {
+        return None;
+    }
+    let mut inside = vec![false; width * height];
+    let mut open = vec![peak.1];
+    inside[peak.1] = true;
+    while let Some(at) = open.pop() {
+        let (x, y) = (at % width, at / width);
+        let neighbours = [
+            (x > 0).then(|| at - 1),
+            (x + 1 < width).then(|| at + 1),
+            (y > 0).then(|| at - width),
+            (y + 1 < height).then(|| at + width),
+        ];
+        for next in neighbours.into_iter().flatten() {
+            if above[next] && !inside[next] {
+                inside[next] = true;
+                open.push(next);
+            }
+        }
+    }
+    Some(Mask::from_fn(placement.source.0, placement.source.1, |x, y| inside[y as usize * width + x as usize]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::model::Layout;
+    use crate::tensor::{Fit, Preprocess};
+
+    fn decoder(kinds: &[&str], good: &str, activation: Activation, cam: bool) -> Decoder {
+        Decoder {
+            layout: Layout::Scores { scores: 0, cam: cam.then_some(1) },
+            kinds: kinds.iter().map(|&k| k.into()).collect(),
+            floors: kinds.iter().map(|&k| (k != good).then_some(0.2)).collect(),
+            activation,
+            iou: 0.5,
+            iou_across: None,
+            cam_threshold: 0.5,
+            names: vec!["logits".into(), "cam".into()],
+        }
+    }
+
+    fn placement(width: u32, height: u32) -> Placement {
+        Preprocess { fit: Fit::Stretch, ..Preprocess::new(8, 8) }.placement(width, height)
+    }
+
+    #[test]
+    fn softmax_of_known_logits_without_the_good_kind() {
+        let outputs = Outputs::from_tensors([(vec![1, 3], vec![2.0, 1.0, 0.0])]);
+        let d = decoder(&["ok", "crack", "dirt"], "ok", Activation::Softmax, false);
+        let decoded = d.decode(&outputs, 0, &placement(8, 8)).unwrap();
+        // scipy.special.softmax([2, 1, 0]) = [0.66524096, 0.24472847, 0.09003057]
+        assert!((decoded.score - 0.244_728_47).abs() < 1e-6);
+        let [crack] = &decoded.defects[..] else { panic!("dirt is below 0.2, ok is no defect: {decoded:?}") };
+        assert_eq!((crack.kind.as_str(), crack.area_px), ("crack", 64));
+    }
+
+    #[test]
+    fn sigmoid_and_plain_probabilities() {
+        let outputs = Outputs::from_tensors([(vec![1, 2], vec![0.0, 3.0])]);
+        let decoded =
+            decoder(&["a", "b"], "", Activation::Sigmoid, false).decode(&outputs, 0, &placement(8, 8)).unwrap();
+        let confidences: Vec<_> = decoded.defects.iter().map(|d| d.confidence.get()).collect();
+        assert!((confidences[0] - 0.952_574_13).abs() < 1e-6 && confidences[1] == 0.5);
+        let outputs = Outputs::from_tensors([(vec![1, 2], vec![0.25, 0.75])]);
+        let decoded = decoder(&["a", "b"], "", Activation::None, false).decode(&outputs, 0, &placement(8, 8)).unwrap();
+        assert_eq!(decoded.score, 0.75);
+    }
+
+    #[test]
+    fn the_map_gives_the_region_around_its_peak() {
+        // A 4x4 map on 80x40 source pixels (cells of 20x10): a peak in cell (1, 2) and a lower one far from it that
+        // is above the limit but not connected.
+        let mut map = vec![0.0; 16];
+        map[2 * 4 + 1] = 1.0;
+        map[3] = 0.8;
+        let outputs = Outputs::from_tensors([(vec![1, 1], vec![5.0]), (vec![1, 1, 4, 4], map)]);
+        let decoded = decoder(&["a"], "", Activation::Sigmoid, true).decode(&outputs, 0, &placement(80, 40)).unwrap();
+        let defect = &decoded.defects[0];
+        // Cell centres lie at x = 10, 30, 50 and y = 5, 15, 25, the peak at (30, 25). Along y = 24.5 the map falls
+        // below one half between x = 20.5 (0.525 * 0.95) and x = 21.5, along x = 30.5 between y = 19.5 and y = 20.5.
+        assert_eq!(defect.bbox, PixelBox::new(21.0, 20.0, 39.0, 30.0));
+        assert_eq!(defect.area_px, defect.mask.as_ref().unwrap().area());
+        assert!(defect.area_px > 40 && defect.area_px < 200);
+    }
+
+    #[test]
+    fn a_flat_map_leaves_the_whole_frame() {
+        let outputs = Outputs::from_tensors([(vec![1, 1], vec![5.0]), (vec![1, 1, 2, 2], vec![1.0; 4])]);
+        let decoded = decoder(&["a"], "", Activation::Sigmoid, true).decode(&outputs, 0, &placement(6, 4)).unwrap();
+        assert_eq!(decoded.defects[0].bbox, PixelBox::new(0.0, 0.0, 6.0, 4.0));
+        assert_eq!(decoded.defects[0].mask, None);
+    }
+
+    #[test]
+    fn numbers_that_are_none_name_the_output() {
+        let d = decoder(&["a"], "", Activation::Sigmoid, true);
+        for (logit, cell, name) in [(f32::NAN, 0.0, "logits"), (0.0, f32::INFINITY, "cam")] {
+            let outputs = Outputs::from_tensors([(vec![1, 1], vec![logit]), (vec![1, 1, 1, 2], vec![cell, 1.0])]);
+            let error = d.decode(&outputs, 0, &placement(8, 8)).unwrap_err();
+            assert!(matches!(&error, Error::Output { output, .. } if output == name), "{error}");
+        }
+    }
+}

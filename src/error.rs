@@ -1,0 +1,185 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What a function of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn StdError + Send + Sync + 'static>;
+
+/// Who has to act on an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The caller: an argument, a policy or labels that cannot be used.
+    Caller,
+    /// One image: the others of the batch are not concerned.
+    Image,
+    /// The model package: its files, its graph or what the graph returned.
+    Model,
+    /// ONNX Runtime: not found, too old, or failing.
+    Runtime,
+    /// The operating system: a file that cannot be read or written.
+    System,
+    /// Nobody: the run was cancelled.
+    Cancelled,
+}
+
+/// Everything that can go wrong. Each message names the file or the panel, what was expected and what was found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument that cannot be used.
+    #[error("{0}")]
+    Argument(String),
+
+    /// A policy file that cannot be used.
+    #[error("policy {}: {problem}", .path.display())]
+    Policy {
+        /// The file, or a name for a policy that did not come from a file.
+        path: PathBuf,
+        /// What is wrong, with the line where the file gives one.
+        problem: String,
+    },
+
+    /// Labelled data that cannot be used.
+    #[error("labels {}{}: expected {expected}, found {found}", .path.display(), .line.map(|n| format!(":{n}")).unwrap_or_default())]
+    Labels {
+        /// The file or folder.
+        path: PathBuf,
+        /// The line, from 1, of a label that is none.
+        line: Option<usize>,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+
+    /// An image that cannot be inspected.
+    #[error("image {name}: expected {expected}, found {found}")]
+    Image {
+        /// The file, or the panel's id for an image that came from memory.
+        name: String,
+        /// What an inspectable image has.
+        expected: String,
+        /// What this one has.
+        found: String,
+        /// The decoder's own error, if any.
+        #[source]
+        source: Option<Source>,
+    },
+
+    /// A model package that cannot be used: its files, its manifest, or a graph that does not fit the manifest.
+    #[error("model {}: expected {expected}, found {found}", .path.display())]
+    Model {
+        /// The file at fault.
+        path: PathBuf,
+        /// What the manifest or this library expects.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// The underlying error, if any.
+        #[source]
+        source: Option<Source>,
+    },
+
+    /// The model gave numbers that are none (NaN or infinite).
+    #[error("model output `{output}`: expected finite numbers, found {found}")]
+    Output {
+        /// Name of the graph's output.
+        output: String,
+        /// The number found and where.
+        found: String,
+    },
+
+    /// ONNX Runtime is missing or cannot be used.
+    #[error("{0}")]
+    Runtime(RuntimeError),
+
+    /// ONNX Runtime failed while it ran a model.
+    #[error("ONNX Runtime failed on model {}: {message}", .path.display())]
+    Inference {
+        /// The model's file.
+        path: PathBuf,
+        /// What the runtime says.
+        message: String,
+    },
+
+    /// A file that cannot be read or written.
+    #[error("{action} {}: {source}", .path.display())]
+    Io {
+        /// What was being done, for example `reading`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        #[source]
+        source: std::io::Error,
+    },
+
+    /// The run was cancelled before this panel was inspected.
+    #[error("cancelled before it was inspected")]
+    Cancelled,
+
+    /// A defect of this library: a worker panicked on this panel. The other panels are not concerned.
+    #[error("internal error in a worker: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// Who has to act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Error::Argument(_) | Error::Policy { .. } | Error::Labels { .. } => Fault::Caller,
+            Error::Image { .. } => Fault::Image,
+            Error::Model { .. } | Error::Output { .. } | Error::Internal(_) => Fault::Model,
+            Error::Runtime(_) | Error::Inference { .. } => Fault::Runtime,
+            Error::Io { .. } => Fault::System,
+            Error::Cancelled => Fault::Cancelled,
+        }
+    }
+
+    pub(crate) fn image(name: impl fmt::Display, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Error::Image { name: name.to_string(), expected: expected.into(), found: found.into(), source: None }
+    }
+
+    pub(crate) fn model(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Error::Model { path: path.to_path_buf(), expected: expected.into(), found: found.into(), source: None }
+    }
+
+    pub(crate) fn labels(
+        path: &Path,
+        line: Option<usize>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Error::Labels { path: path.to_path_buf(), line, expected: expected.into(), found: found.into() }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Error::Io { action, path, source }
+    }
+}
+
+/// Why ONNX Runtime could not be used, with every place that was tried.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RuntimeError {
+    /// One line each: a place and what was wrong with it, in the order tried.
+    pub tried: Vec<(String, String)>,
+}
+
+impl fmt::Display for RuntimeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "no usable ONNX Runtime (1.24 or newer) was found. Tried:")?;
+        for (place, problem) in &self.tried {
+            writeln!(f, "  {place}: {problem}")?;
+        }
+        write!(
+            f,
+            "Get it with `python3 -m pip install --no-deps --target DIR onnxruntime==1.32.0` and set ORT_DYLIB_PATH to \
+             the shared library in DIR/onnxruntime/capi"
+        )
+    }
+}

@@ -1,0 +1,148 @@
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+use super::jpeg;
+use super::limits::FrameLimits;
+use super::pixels::{Frame, Pixels};
+use crate::error::{Error, Result};
+use crate::hash::sha256_hex;
+
+const KNOWN: &str = "a PNG, JPEG, TIFF, BMP or WebP image";
+
+impl Frame {
+    /// Reads an image file: PNG, JPEG, TIFF, BMP or WebP, told by its content, not by its name. The orientation that
+    /// EXIF or TIFF states is applied, so the frame is as a viewer shows it. An alpha channel that is opaque all over
+    /// is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Image`] when it is no such image, is damaged or truncated,
+    /// is beyond the limits, has transparent pixels, or has floating-point pixels.
+    pub fn load(path: impl AsRef<Path>, limits: &FrameLimits) -> Result<Self> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(Error::io("reading", path))?;
+        let size = file.metadata().map_err(Error::io("reading", path))?.len();
+        let too_large = |found: String| {
+            Error::image(path.display(), format!("a file of at most {} bytes", limits.max_file_bytes), found)
+        };
+        if size > limits.max_file_bytes {
+            return Err(too_large(format!("{size} bytes")));
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        // One byte more than allowed, so that a file that grows (or a device that has no size) is noticed.
+        file.take(limits.max_file_bytes + 1).read_to_end(&mut bytes).map_err(Error::io("reading", path))?;
+        if bytes.len() as u64 > limits.max_file_bytes {
+            return Err(too_large("more".to_owned()));
+        }
+        let frame = guarded(&bytes, &path.display().to_string(), limits)?;
+        Ok(frame.with_source(Some(path), sha256_hex(&bytes)))
+    }
+
+    /// Decodes an image file that is already in memory, as [`Frame::load`] does; `name` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`Frame::load`].
+    pub fn decode(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Self> {
+        Ok(guarded(bytes, name, limits)?.with_source(None, sha256_hex(bytes)))
+    }
+}
+
+/// Decoders of other crates see hostile bytes here: a panic in one of them is this image's error.
+fn guarded(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Frame> {
+    catch_unwind(|| decode(bytes, name, limits))
+        .unwrap_or_else(|_| Err(Error::image(name, KNOWN, "a file on which the decoder fails")))
+}
+
+fn decode(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Frame> {
+    let damaged = |found: &str, source: image::ImageError| Error::Image {
+        name: name.to_owned(),
+        expected: KNOWN.to_owned(),
+        found: format!("{found} ({source})"),
+        source: Some(Box::new(source)),
+    };
+    if bytes.is_empty() {
+        return Err(Error::image(name, KNOWN, "an empty file"));
+    }
+    let format = image::guess_format(bytes).map_err(|_| {
+        Error::image(name, KNOWN, format!("a file that starts with {}", preview(&bytes[..bytes.len().min(8)])))
+    })?;
+    let label = match format {
+        ImageFormat::Png => "PNG",
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Tiff => "TIFF",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::WebP => "WebP",
+        other => return Err(Error::image(name, KNOWN, format!("a {} file", other.extensions_str()[0]))),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    // The size is checked below with a message of ours; the limit on memory holds for the decoder's own buffers too.
+    let mut decoder_limits = image::Limits::default();
+    decoder_limits.max_alloc = Some(limits.max_bytes.saturating_mul(2));
+    reader.limits(decoder_limits);
+    let broken = format!("a damaged {label}");
+    let mut decoder = reader.into_decoder().map_err(|e| damaged(&broken, e))?;
+    let (width, height) = decoder.dimensions();
+    if width > limits.max_width || height > limits.max_height {
+        return Err(Error::image(
+            name,
+            format!("at most {} x {} pixels", limits.max_width, limits.max_height),
+            format!("a {label} of {width} x {height} pixels"),
+        ));
+    }
+    if decoder.total_bytes() > limits.max_bytes {
+        return Err(Error::image(
+            name,
+            format!("at most {} bytes of pixels", limits.max_bytes),
+            format!("a {label} of {width} x {height} pixels, {} bytes", decoder.total_bytes()),
+        ));
+    }
+    if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
+        return Err(Error::image(name, "a complete JPEG", format!("a JPEG cut off after {} bytes", bytes.len())));
+    }
+    let orientation = decoder.orientation().map_err(|e| damaged(&broken, e))?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| damaged(&broken, e))?;
+    if orientation != Orientation::NoTransforms {
+        picture.apply_orientation(orientation);
+    }
+    let (width, height) = (picture.width(), picture.height());
+    Frame::new(width, height, pixels(picture, name)?)
+}
+
+fn pixels(picture: DynamicImage, name: &str) -> Result<Pixels> {
+    let transparent = || Error::image(name, "opaque pixels", "transparent ones (an alpha channel below its maximum)");
+    Ok(match picture {
+        DynamicImage::ImageLuma8(i) => Pixels::Gray8(i.into_raw()),
+        DynamicImage::ImageLuma16(i) => Pixels::Gray16(i.into_raw()),
+        DynamicImage::ImageRgb8(i) => Pixels::Rgb8(i.into_raw()),
+        DynamicImage::ImageRgb16(i) => Pixels::Rgb16(i.into_raw()),
+        DynamicImage::ImageLumaA8(i) => Pixels::Gray8(opaque::<_, 2>(i.as_raw(), 255).ok_or_else(transparent)?),
+        DynamicImage::ImageLumaA16(i) => Pixels::Gray16(opaque::<_, 2>(i.as_raw(), 65_535).ok_or_else(transparent)?),
+        DynamicImage::ImageRgba8(i) => Pixels::Rgb8(opaque::<_, 4>(i.as_raw(), 255).ok_or_else(transparent)?),
+        DynamicImage::ImageRgba16(i) => Pixels::Rgb16(opaque::<_, 4>(i.as_raw(), 65_535).ok_or_else(transparent)?),
+        other => {
+            return Err(Error::image(
+                name,
+                "8 or 16 bits a channel, gray or RGB",
+                format!("{:?} pixels", other.color()),
+            ));
+        }
+    })
+}
+
+/// The values without their last channel, if that channel is `max` everywhere.
+fn opaque<T: Copy + PartialEq, const N: usize>(values: &[T], max: T) -> Option<Vec<T>> {
+    let (pixels, _) = values.as_chunks::<N>();
+    pixels.iter().all(|p| p[N - 1] == max).then(|| pixels.iter().flat_map(|p| &p[..N - 1]).copied().collect())
+}
+
+/// The first bytes of a file, readable where they are text.
+fn preview(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.chars().all(|c| !c.is_control()) => format!("the text {text:?}"),
+        _ => format!("the bytes {bytes:02x?}"),
+    }
+}

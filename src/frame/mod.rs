@@ -1,0 +1,14 @@
+//! Images as they come from the camera: [`Frame`] is one picture, [`Panel`] is what gets one verdict.
+
+mod folder;
+mod jpeg;
+mod limits;
+mod load;
+mod panel;
+mod pixels;
+
+pub use folder::find_panels;
+pub(crate) use folder::walk;
+pub use limits::FrameLimits;
+pub use panel::{Panel, PanelFiles, PanelInput};
+pub use pixels::{BitDepth, Frame, Pixels};

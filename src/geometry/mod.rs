@@ -1,0 +1,10 @@
+//! Shapes in image pixels: origin at the top left corner of the first pixel, x to the right, y down, half-open. The
+//! centre of the first pixel is (0.5, 0.5).
+
+mod mask;
+mod pixel_box;
+mod placement;
+
+pub use mask::Mask;
+pub use pixel_box::PixelBox;
+pub use placement::Placement;

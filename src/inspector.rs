@@ -1,0 +1,571 @@
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::iter::Fuse;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ndarray::{Axis, Slice};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::decode::{Decoded, Decoder};
+use crate::error::{Error, Result};
+use crate::frame::{Frame, FrameLimits, Panel, PanelInput};
+use crate::model::{Model, Outputs};
+use crate::report::{PanelError, PanelReport, Status, Timings, Trace};
+use crate::tensor::Batch;
+use crate::verdict::Policy;
+
+/// Inspects panels with one model: one at a time, or in parallel batches. Cheap to clone; threads and sessions are
+/// shared.
+#[derive(Clone)]
+pub struct Inspector {
+    engine: Arc<Engine>,
+    threads: Arc<ThreadPool>,
+    batch: usize,
+    in_flight: usize,
+}
+
+/// Settings of an [`Inspector`], checked by [`build`](InspectorBuilder::build).
+pub struct InspectorBuilder {
+    model: Arc<Model>,
+    policy: Option<Policy>,
+    floor: f32,
+    limits: FrameLimits,
+    threads: Option<usize>,
+    batch: usize,
+    in_flight: Option<usize>,
+}
+
+impl InspectorBuilder {
+    /// Rules for the verdict. Default: any defect that reaches the manifest's confidence fails the panel.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Reports defects down to this confidence too, `0..=1`. Default: the manifest's confidence, or for each kind the
+    /// policy's review limit where that is lower. It can only lower that, so the verdict does not depend on it.
+    #[must_use]
+    pub fn floor(mut self, confidence: f32) -> Self {
+        self.floor = confidence;
+        self
+    }
+
+    /// What an image file may ask for.
+    #[must_use]
+    pub fn limits(mut self, limits: FrameLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Worker threads, each with a session of its own. Default: what the operating system lets this process use
+    /// (affinity and control groups counted).
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Panels that go through the model together. Default 1, the fastest on a CPU.
+    #[must_use]
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// Most panels between the input and the results: memory is bounded by this many panels. Default: twice the
+    /// threads times the batch.
+    #[must_use]
+    pub fn frames_in_flight(mut self, panels: usize) -> Self {
+        self.in_flight = Some(panels);
+        self
+    }
+
+    /// Checks the settings, opens the sessions and starts the threads.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a number of 0 or a confidence that cannot be used, [`Error::Policy`] for a policy that
+    /// does not belong to the model, [`Error::Model`] for a batch that the graph does not take or when a session
+    /// cannot be opened.
+    pub fn build(self) -> Result<Inspector> {
+        let argument = |text: String| Err(Error::Argument(text));
+        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        if !(1..=1024).contains(&threads) {
+            return argument(format!("threads: expected 1 to 1024, found {threads}"));
+        }
+        if !(1..=1024).contains(&self.batch) {
+            return argument(format!("batch: expected 1 to 1024, found {}", self.batch));
+        }
+        if let Some(max) = self.model.max_batch().filter(|&max| self.batch > max) {
+            return Err(Error::model(
+                self.model.path(),
+                format!("a dynamic batch axis (a batch of {} was asked for)", self.batch),
+                format!("a batch fixed to {max}"),
+            ));
+        }
+        let in_flight = self.in_flight.unwrap_or(2 * threads * self.batch);
+        if in_flight == 0 {
+            return argument("frames in flight: expected at least 1, found 0".to_owned());
+        }
+        let stated = self.model.manifest().output.confidence;
+        if let Some(policy) = &self.policy {
+            policy.check(&self.model)?;
+        }
+        let policy = self.policy.unwrap_or_else(|| Policy::of_manifest(stated));
+        if !(0.0..=1.0).contains(&self.floor) {
+            return argument(format!("floor: expected a confidence of 0 to 1, found {}", self.floor));
+        }
+        let decoder =
+            Decoder::new(&self.model).with_floors(|kind| stated.min(policy.limits(kind).review).min(self.floor));
+        self.model.reserve(threads)?;
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("panelqc-{i}"))
+            .build()
+            .map_err(|e| Error::Argument(format!("threads: cannot start {threads}: {e}")))?;
+        let trace = Trace {
+            model: Arc::clone(self.model.sha256()),
+            manifest: Arc::clone(self.model.manifest_sha256()),
+            policy: policy.sha256().cloned(),
+            image: None,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        Ok(Inspector {
+            engine: Arc::new(Engine {
+                decoder,
+                policy,
+                limits: self.limits,
+                trace,
+                workspaces: Mutex::new(Vec::new()),
+                model: self.model,
+            }),
+            threads: Arc::new(pool),
+            batch: self.batch,
+            in_flight,
+        })
+    }
+}
+
+impl Inspector {
+    /// Settings for inspecting with `model`.
+    pub fn builder(model: impl Into<Arc<Model>>) -> InspectorBuilder {
+        InspectorBuilder {
+            model: model.into(),
+            policy: None,
+            floor: 1.0,
+            limits: FrameLimits::default(),
+            threads: None,
+            batch: 1,
+            in_flight: None,
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.engine.model
+    }
+
+    /// The rules of the verdict.
+    pub fn policy(&self) -> &Policy {
+        &self.engine.policy
+    }
+
+    /// What every result of this inspector is made with; `image` is `None`.
+    pub fn trace(&self) -> Trace {
+        self.engine.trace.clone()
+    }
+
+    /// Number of worker threads.
+    pub fn threads(&self) -> usize {
+        self.threads.current_num_threads()
+    }
+
+    /// Inspects one panel on the calling thread.
+    ///
+    /// # Errors
+    /// Those of the image, the model or the runtime; see [`Error::fault`].
+    pub fn inspect(&self, panel: &Panel) -> Result<PanelReport> {
+        self.engine.inspect(panel, Duration::ZERO)
+    }
+
+    /// Reads and inspects one image file on the calling thread.
+    ///
+    /// # Errors
+    /// As [`Inspector::inspect`] and [`Frame::load`].
+    pub fn inspect_file(&self, path: impl AsRef<Path>) -> Result<PanelReport> {
+        let start = Instant::now();
+        let panel = PanelInput::from(path.as_ref()).into_panel(&self.engine.limits)?;
+        self.engine.inspect(&panel, start.elapsed())
+    }
+
+    /// Inspects panels or image files in parallel. Results come as a stream in input order; a panel that cannot be
+    /// inspected is an `Err` in its place and the rest goes on. The input is read from only as results are taken, so
+    /// that at most [`frames_in_flight`](InspectorBuilder::frames_in_flight) panels are in memory.
+    pub fn inspect_batch<I>(&self, inputs: I) -> InspectBatch<I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: Into<PanelInput>,
+    {
+        InspectBatch {
+            inspector: self.clone(),
+            inputs: inputs.into_iter().fuse(),
+            jobs: VecDeque::new(),
+            ready: VecDeque::new(),
+            cancel: CancelToken::new(),
+            progress: None,
+            count: Progress::default(),
+            abandoned: Arc::new(AtomicBool::new(false)),
+        }
+    }
+}
+
+impl fmt::Debug for Inspector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inspector")
+            .field("model", &self.engine.model)
+            .field("threads", &self.threads())
+            .field("batch", &self.batch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Stops batch inspections from another thread. Clones stop the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// A token that is not cancelled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancels: no further input is read, and panels that wait for their turn become [`Error::Cancelled`]. What a
+    /// worker has begun is finished.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// How far a batch inspection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Results given so far.
+    pub done: u64,
+    /// Those of them that are errors.
+    pub errors: u64,
+    /// Panels in all, where the input tells.
+    pub total: Option<u64>,
+}
+
+type JobResult = Vec<Result<PanelReport, PanelError>>;
+
+/// The results of [`Inspector::inspect_batch`], in input order. Dropping it stops the inspection.
+pub struct InspectBatch<I> {
+    inspector: Inspector,
+    inputs: Fuse<I>,
+    /// Work under way, in input order: number of panels, and where its results will come.
+    jobs: VecDeque<(usize, Receiver<JobResult>)>,
+    ready: VecDeque<Result<PanelReport, PanelError>>,
+    cancel: CancelToken,
+    progress: Option<Box<dyn FnMut(Progress) + Send>>,
+    count: Progress,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl<I> InspectBatch<I> {
+    /// Stops when `token` is cancelled.
+    #[must_use]
+    pub fn cancel_with(mut self, token: &CancelToken) -> Self {
+        self.cancel = token.clone();
+        self
+    }
+
+    /// Calls `f` for each result, on the thread that takes the results.
+    #[must_use]
+    pub fn on_progress(mut self, f: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.progress = Some(Box::new(f));
+        self
+    }
+}
+
+impl<I> InspectBatch<I>
+where
+    I: Iterator,
+    I::Item: Into<PanelInput>,
+{
+    /// Hands work to the threads until enough panels are in flight.
+    fn feed(&mut self) {
+        let mut in_flight: usize = self.jobs.iter().map(|(panels, _)| panels).sum();
+        while in_flight < self.inspector.in_flight && !self.cancel.is_cancelled() {
+            let room = self.inspector.batch.min(self.inspector.in_flight - in_flight);
+            let inputs: Vec<PanelInput> = self.inputs.by_ref().take(room).map(Into::into).collect();
+            if inputs.is_empty() {
+                return;
+            }
+            let panels = inputs.len();
+            in_flight += panels;
+            let (sender, receiver) = sync_channel(1);
+            let engine = Arc::clone(&self.inspector.engine);
+            let (cancel, abandoned) = (self.cancel.clone(), Arc::clone(&self.abandoned));
+            self.inspector.threads.spawn(move || {
+                let stopped = || cancel.is_cancelled() || abandoned.load(Ordering::Acquire);
+                // The receiver is gone when nobody wants the results any more.
+                let _ = sender.send(engine.run_guarded(inputs, &stopped));
+            });
+            self.jobs.push_back((panels, receiver));
+        }
+    }
+}
+
+impl<I> Iterator for InspectBatch<I>
+where
+    I: Iterator,
+    I::Item: Into<PanelInput>,
+{
+    type Item = Result<PanelReport, PanelError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.count.done == 0 && self.jobs.is_empty() {
+            self.count.total = match self.inputs.size_hint() {
+                (low, Some(high)) if low == high => u64::try_from(high).ok(),
+                _ => None,
+            };
+        }
+        while self.ready.is_empty() {
+            self.feed();
+            let (_, receiver) = self.jobs.pop_front()?;
+            // A sender that vanished took its panels along: `run_guarded` does not let that happen.
+            self.ready.extend(receiver.recv().unwrap_or_default());
+        }
+        self.feed();
+        let result = self.ready.pop_front()?;
+        self.count.done += 1;
+        self.count.errors += u64::from(result.is_err());
+        if let Some(progress) = &mut self.progress {
+            progress(self.count);
+        }
+        Some(result)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let held = self.ready.len() + self.jobs.iter().map(|(panels, _)| panels).sum::<usize>();
+        // After a cancellation no more than what is held will come.
+        let (_, high) = self.inputs.size_hint();
+        (held, high.map(|high| high + held))
+    }
+}
+
+impl<I> Drop for InspectBatch<I> {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Release);
+    }
+}
+
+/// What all workers share.
+struct Engine {
+    model: Arc<Model>,
+    decoder: Decoder,
+    policy: Policy,
+    limits: FrameLimits,
+    trace: Trace,
+    workspaces: Mutex<Vec<Workspace>>,
+}
+
+/// Buffers of one worker, used again from job to job.
+struct Workspace {
+    batch: Batch,
+    outputs: Outputs,
+}
+
+/// A panel that was read, and what became of its frames so far.
+struct Entry<'a> {
+    id: String,
+    image: Option<std::path::PathBuf>,
+    state: Result<Opened<'a>>,
+}
+
+struct Opened<'a> {
+    panel: Cow<'a, Panel>,
+    ms: Timings,
+    decoded: Vec<Decoded>,
+}
+
+impl Engine {
+    fn inspect(&self, panel: &Panel, reading: Duration) -> Result<PanelReport> {
+        let mut entries = [Entry {
+            id: panel.id().to_owned(),
+            image: panel.frames().first().and_then(Frame::source).map(Path::to_path_buf),
+            state: Ok(Opened {
+                panel: Cow::Borrowed(panel),
+                ms: Timings { decode: ms(reading), ..Timings::default() },
+                decoded: Vec::new(),
+            }),
+        }];
+        self.work(&mut entries, 1);
+        let [entry] = entries;
+        self.close(entry).map_err(|e| e.error)
+    }
+
+    /// Inspects the panels of one job. A panic becomes an error of each of them.
+    fn run_guarded(&self, inputs: Vec<PanelInput>, stopped: &dyn Fn() -> bool) -> JobResult {
+        let names: Vec<_> =
+            inputs.iter().map(|input| (input.id().to_owned(), input.image().map(Path::to_path_buf))).collect();
+        let capacity = inputs.len();
+        let run = AssertUnwindSafe(|| {
+            let mut entries: Vec<Entry> = inputs
+                .into_iter()
+                .zip(&names)
+                .map(|(input, (id, image))| {
+                    let start = Instant::now();
+                    let state = if stopped() { Err(Error::Cancelled) } else { input.into_panel(&self.limits) };
+                    let state = state.map(|panel| Opened {
+                        panel: Cow::Owned(panel),
+                        ms: Timings { decode: ms(start.elapsed()), ..Timings::default() },
+                        decoded: Vec::new(),
+                    });
+                    Entry { id: id.clone(), image: image.clone(), state }
+                })
+                .collect();
+            self.work(&mut entries, capacity);
+            entries.into_iter().map(|entry| self.close(entry)).collect()
+        });
+        catch_unwind(run).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic");
+            names
+                .into_iter()
+                .map(|(panel, image)| {
+                    Err(PanelError { panel, image, error: Error::Internal(text.to_owned()), trace: self.trace.clone() })
+                })
+                .collect()
+        })
+    }
+
+    /// Takes every frame of the panels through the model, `capacity` at a time.
+    fn work(&self, entries: &mut [Entry<'_>], capacity: usize) {
+        let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut workspace = idle.unwrap_or_else(|| Workspace {
+            batch: Batch::new(&self.model.manifest().input, capacity),
+            outputs: Outputs::default(),
+        });
+        let mut members = Vec::new();
+        workspace.batch.clear();
+        for at in 0..entries.len() {
+            let frames = entries[at].state.as_ref().map_or(0, |opened| opened.panel.frames().len());
+            for frame in 0..frames {
+                if let Ok(opened) = &mut entries[at].state {
+                    let start = Instant::now();
+                    let pushed = workspace.batch.push(&opened.panel.frames()[frame], opened.panel.reference());
+                    opened.ms.preprocess += ms(start.elapsed());
+                    match pushed {
+                        Ok(()) => members.push(at),
+                        Err(error) => entries[at].state = Err(error),
+                    }
+                }
+                if workspace.batch.len() == capacity {
+                    self.flush(&mut workspace, entries, &mut members);
+                }
+            }
+        }
+        self.flush(&mut workspace, entries, &mut members);
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+    }
+
+    /// Runs the model on what the batch holds; `members` are the entries that its frames belong to.
+    fn flush(&self, workspace: &mut Workspace, entries: &mut [Entry<'_>], members: &mut Vec<usize>) {
+        if members.is_empty() {
+            return;
+        }
+        let start = Instant::now();
+        let ran = self.model.run(workspace.batch.view(), &mut workspace.outputs);
+        let share = ms(start.elapsed()) / members.len() as f64;
+        // A runtime that fails on the batch is asked frame by frame, so that one of them does not take the others
+        // along.
+        let alone = ran.is_err() && members.len() > 1;
+        let message = ran.err().map(|e| e.to_string());
+        for (slot, &at) in members.iter().enumerate() {
+            let Ok(opened) = &mut entries[at].state else { continue };
+            opened.ms.infer += share;
+            let mut result = match &message {
+                Some(text) if !alone => {
+                    Err(Error::Inference { path: self.model.path().to_path_buf(), message: text.clone() })
+                }
+                _ => Ok(slot),
+            };
+            if alone {
+                let start = Instant::now();
+                let mut one = workspace.batch.view();
+                one.slice_axis_inplace(Axis(0), Slice::from(slot..=slot));
+                result = self.model.run(one, &mut workspace.outputs).map(|()| 0);
+                opened.ms.infer += ms(start.elapsed());
+            }
+            let start = Instant::now();
+            let decoded =
+                result.and_then(|i| self.decoder.decode(&workspace.outputs, i, &workspace.batch.placements()[slot]));
+            opened.ms.postprocess += ms(start.elapsed());
+            match decoded {
+                Ok(decoded) => opened.decoded.push(decoded),
+                Err(error) => entries[at].state = Err(error),
+            }
+        }
+        members.clear();
+        workspace.batch.clear();
+    }
+
+    /// Judges a panel whose frames are all decoded.
+    fn close(&self, entry: Entry<'_>) -> Result<PanelReport, PanelError> {
+        let Opened { panel, mut ms, decoded } = match entry.state {
+            Ok(opened) => opened,
+            Err(error) => {
+                return Err(PanelError { panel: entry.id, image: entry.image, error, trace: self.trace.clone() });
+            }
+        };
+        let start = Instant::now();
+        let several = panel.frames().len() > 1;
+        let score = decoded.iter().map(|d| d.score).fold(0.0, f32::max);
+        let mut defects = Vec::new();
+        for (number, frame) in decoded.into_iter().enumerate() {
+            defects.extend(frame.defects.into_iter().map(|mut defect| {
+                defect.frame = several.then_some(number);
+                defect
+            }));
+        }
+        let judgement = self.policy.judge(&defects);
+        ms.postprocess += self::ms(start.elapsed());
+        let first = &panel.frames()[0];
+        Ok(PanelReport {
+            panel: entry.id,
+            image: entry.image.map(|path| path.display().to_string()),
+            status: Status::Ok,
+            verdict: judgement.verdict,
+            reasons: judgement.reasons,
+            defects,
+            score: Some(score),
+            width: Some(first.width()),
+            height: Some(first.height()),
+            ms: Some(ms),
+            trace: Trace { image: first.sha256().cloned(), ..self.trace.clone() },
+            error: None,
+        })
+    }
+}
+
+fn ms(duration: Duration) -> f64 {
+    // Whole microseconds: more digits would be noise.
+    duration.as_micros() as f64 / 1e3
+}

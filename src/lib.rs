@@ -1,0 +1,66 @@
+//! Automatic visual inspection of industrial panels: display glass, solar cells, bare boards.
+//!
+//! Panel images become tensors ([`ndarray`]), run through an ONNX defect model in parallel, and come out as defects
+//! with confidence and a verdict for each panel.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let image = dir.path().join("cell.png");
+//! # image::GrayImage::from_pixel(300, 300, image::Luma([120])).save(&image)?;
+//! use panelqc::{Inspector, Model};
+//!
+//! let model = Model::load("models/solar-cell")?;
+//! let inspector = Inspector::builder(model).build()?;
+//! let report = inspector.inspect_file(&image)?;
+//! println!("{}: {}", report.panel, report.verdict);
+//! for defect in &report.defects {
+//!     println!("  {} {:.2} at {:?}", defect.kind, defect.confidence, defect.bbox);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where to look:
+//!
+//! * [`Frame`] is one picture, [`Panel`] what gets one verdict, [`find_panels`] a folder of them;
+//! * [`Model`] is a model package: an ONNX graph and its [`Manifest`], which declares the preprocessing
+//!   ([`Preprocess`]) and what the outputs mean; [`init_runtime`] finds ONNX Runtime;
+//! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
+//!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them;
+//! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`] gave; it is written as JSON lines
+//!   ([`JsonlWriter`]), CSV ([`CsvWriter`]), COCO results ([`CocoWriter`]) or drawn ([`Overlay`]);
+//! * [`Error`] says what was expected and what was found, and [`Error::fault`] who has to act;
+//! * [`dataset`] reads labelled data and [`metrics`] measures against it.
+//!
+//! Nothing here panics on any input, and a panel that could not be inspected is never [`Verdict::Pass`].
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod decode;
+mod defect;
+mod error;
+mod frame;
+mod geometry;
+mod hash;
+mod inspector;
+mod model;
+mod report;
+mod tensor;
+mod verdict;
+
+pub mod dataset;
+pub mod metrics;
+
+pub use decode::{Decoded, Decoder};
+pub use defect::{Confidence, Defect, Kind};
+pub use error::{Error, Fault, Result, RuntimeError};
+pub use frame::{BitDepth, Frame, FrameLimits, Panel, PanelFiles, PanelInput, Pixels, find_panels};
+pub use geometry::{Mask, PixelBox, Placement};
+pub use inspector::{CancelToken, InspectBatch, Inspector, InspectorBuilder, Progress};
+pub use model::{
+    Activation, Format, Manifest, Model, OutputConfig, Outputs, Port, RuntimeInfo, Signature, Task, init_runtime,
+};
+pub use report::{CocoWriter, CsvWriter, JsonlWriter, Overlay, PanelError, PanelReport, Status, Timings, Trace};
+pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
+pub use verdict::{Judgement, Limits, Policy, Verdict};

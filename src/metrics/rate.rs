@@ -1,0 +1,67 @@
+use std::fmt;
+
+use serde::Serialize;
+
+/// A share with its numerator, its denominator and a 95 % interval (Wilson 1927).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Rate {
+    /// Numerator.
+    pub count: u64,
+    /// Denominator.
+    pub of: u64,
+    /// `count / of`; absent when `of` is 0.
+    pub value: Option<f64>,
+    /// Lower end of the interval, 0 when `of` is 0.
+    pub low: f64,
+    /// Upper end of the interval, 1 when `of` is 0.
+    pub high: f64,
+}
+
+impl Rate {
+    /// `count` of `of`.
+    pub fn new(count: u64, of: u64) -> Self {
+        if of == 0 {
+            return Rate { count, of, value: None, low: 0.0, high: 1.0 };
+        }
+        const Z: f64 = 1.959_963_984_540_054; // 97.5 % quantile of the normal distribution
+        let (n, p) = (of as f64, count as f64 / of as f64);
+        let scale = 1.0 / (1.0 + Z * Z / n);
+        let centre = scale * (p + Z * Z / (2.0 * n));
+        let half = scale * Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+        Rate { count, of, value: Some(p), low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
+    }
+}
+
+impl fmt::Display for Rate {
+    /// `93.50 % (87 of 93; 95 % interval 86.5 to 97.0)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.value {
+            None => write!(f, "none (0 of 0)"),
+            Some(value) => write!(
+                f,
+                "{:.2} % ({} of {}; 95 % interval {:.1} to {:.1})",
+                value * 100.0,
+                self.count,
+                self.of,
+                self.low * 100.0,
+                self.high * 100.0
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilson_interval_of_known_counts() {
+        // scipy.stats.binomtest(87, 93).proportion_ci(method="wilson") = (0.866320, 0.970099)
+        let rate = Rate::new(87, 93);
+        assert!((rate.low - 0.866_320).abs() < 1e-5 && (rate.high - 0.970_099).abs() < 1e-5, "{rate:?}");
+        let none = Rate::new(0, 10);
+        assert!(none.low == 0.0 && (none.high - 0.277_533).abs() < 1e-5, "{none:?}");
+        assert_eq!(Rate::new(0, 0).to_string(), "none (0 of 0)");
+    }
+}

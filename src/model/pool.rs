@@ -1,0 +1,85 @@
+use std::path::Path;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use ort::session::Session;
+use ort::session::builder::SessionBuilder;
+
+use super::runtime;
+use crate::error::{Error, Result};
+
+/// Sessions of one graph. `Session::run` wants a session of its own for each thread; a pool lends them.
+///
+/// Nothing that may call rayon runs while a session is lent: work stealing would come back here for a second one and
+/// wait for itself.
+pub(super) struct Pool {
+    idle: Mutex<Vec<Session>>,
+    returned: Condvar,
+}
+
+impl Pool {
+    pub(super) fn new(first: Session) -> Self {
+        Pool { idle: Mutex::new(vec![first]), returned: Condvar::new() }
+    }
+
+    pub(super) fn add(&self, session: Session) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        self.returned.notify_one();
+    }
+
+    /// A session that no other thread uses; waits for one.
+    pub(super) fn lend(&self) -> Lent<'_> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(session) = idle.pop() {
+                return Lent { pool: self, session: Some(session) };
+            }
+            idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A session on loan; it goes back when this is dropped, also by a panic.
+pub(super) struct Lent<'a> {
+    pool: &'a Pool,
+    session: Option<Session>,
+}
+
+impl Lent<'_> {
+    pub(super) fn get(&mut self) -> Option<&mut Session> {
+        self.session.as_mut()
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.pool.add(session);
+        }
+    }
+}
+
+/// One session: a single thread that sleeps while it has nothing to do, since the workers around it are the
+/// parallelism.
+pub(super) fn open(graph: &[u8], path: &Path) -> Result<Session> {
+    let environment = runtime::environment()?;
+    let build = || -> Result<Session, ort::Error> {
+        // Errors of the builder carry the builder, which cannot cross threads.
+        let plain = |e: ort::Error<SessionBuilder>| -> ort::Error { e.into() };
+        Session::builder(&environment)?
+            .with_intra_threads(1)
+            .map_err(plain)?
+            .with_inter_threads(1)
+            .map_err(plain)?
+            .with_intra_op_spinning(false)
+            .map_err(plain)?
+            .with_inter_op_spinning(false)
+            .map_err(plain)?
+            .commit_from_memory(graph)
+    };
+    build().map_err(|e| Error::Model {
+        path: path.to_path_buf(),
+        expected: "an ONNX graph that ONNX Runtime can load".to_owned(),
+        found: e.to_string(),
+        source: Some(Box::new(e)),
+    })
+}

@@ -1,0 +1,13 @@
+//! What comes out: one [`PanelReport`] a panel, as JSON lines, CSV, COCO results, and pictures.
+
+mod coco;
+mod csv;
+mod jsonl;
+mod overlay;
+mod panel_report;
+
+pub use coco::CocoWriter;
+pub use csv::CsvWriter;
+pub use jsonl::JsonlWriter;
+pub use overlay::Overlay;
+pub use panel_report::{PanelError, PanelReport, Status, Timings, Trace};

@@ -1,0 +1,122 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::defect::Defect;
+use crate::error::Error;
+use crate::verdict::Verdict;
+
+/// The result of one panel. Its JSON form is one line of `results.jsonl`, with the fields in this order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PanelReport {
+    /// Id of the panel.
+    pub panel: String,
+    /// Its first image file, as it was given (bytes that are not UTF-8 replaced); `None` for a panel from memory.
+    pub image: Option<String>,
+    /// Whether it was inspected.
+    pub status: Status,
+    /// The verdict; a panel that could not be inspected is for review.
+    pub verdict: Verdict,
+    /// The rules that gave the verdict.
+    pub reasons: Vec<String>,
+    /// What was found, the surest first in each frame.
+    pub defects: Vec<Defect>,
+    /// The highest confidence that the model gave to any defect, reported or not; `None` when not inspected.
+    pub score: Option<f32>,
+    /// Width of the first frame in pixels; `None` when not inspected.
+    pub width: Option<u32>,
+    /// Height of the first frame in pixels; `None` when not inspected.
+    pub height: Option<u32>,
+    /// Time spent, in milliseconds; `None` when not inspected.
+    pub ms: Option<Timings>,
+    /// What the result was made with.
+    pub trace: Trace,
+    /// Why it could not be inspected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Whether a panel was inspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It was.
+    Ok,
+    /// It was not.
+    Error,
+}
+
+/// Milliseconds of work for one panel, of all its frames together. In a batch the time of the model is shared out
+/// evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Reading, hashing and decoding the image files.
+    pub decode: f64,
+    /// From pixels to the input tensor.
+    pub preprocess: f64,
+    /// The model.
+    pub infer: f64,
+    /// From outputs to defects and verdict.
+    pub postprocess: f64,
+}
+
+impl Timings {
+    /// All of it.
+    pub fn total(&self) -> f64 {
+        self.decode + self.preprocess + self.infer + self.postprocess
+    }
+}
+
+/// Hashes (SHA-256, hexadecimal) of everything that a result depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Trace {
+    /// The graph's file.
+    pub model: Arc<str>,
+    /// The manifest's file.
+    pub manifest: Arc<str>,
+    /// The policy's file; `None` when there was none.
+    pub policy: Option<Arc<str>>,
+    /// The first image's file; `None` for a panel from memory, or one that could not be read.
+    pub image: Option<Arc<str>>,
+    /// Version of this library.
+    pub version: &'static str,
+}
+
+/// Why one panel could not be inspected.
+#[derive(Debug, thiserror::Error)]
+#[error("panel {panel}: {error}")]
+#[non_exhaustive]
+pub struct PanelError {
+    /// Id of the panel.
+    pub panel: String,
+    /// Its first image file; `None` for a panel from memory.
+    pub image: Option<PathBuf>,
+    /// What went wrong.
+    #[source]
+    pub error: Error,
+    pub(crate) trace: Trace,
+}
+
+impl PanelError {
+    /// The line that the panel keeps in the results: status `error`, verdict `review`.
+    pub fn to_report(&self) -> PanelReport {
+        PanelReport {
+            panel: self.panel.clone(),
+            image: self.image.as_ref().map(|path| path.display().to_string()),
+            status: Status::Error,
+            verdict: Verdict::Review,
+            reasons: Vec::new(),
+            defects: Vec::new(),
+            score: None,
+            width: None,
+            height: None,
+            ms: None,
+            trace: self.trace.clone(),
+            error: Some(self.error.to_string()),
+        }
+    }
+}

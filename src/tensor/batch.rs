@@ -1,0 +1,98 @@
+use ndarray::{Array4, ArrayView4, Axis, Slice};
+
+use super::preprocess::{Preprocess, Scratch};
+use crate::error::Result;
+use crate::frame::Frame;
+use crate::geometry::Placement;
+
+/// A model's input tensor `[N, C, H, W]` that is filled frame by frame and used again and again.
+pub struct Batch {
+    config: Preprocess,
+    tensor: Array4<f32>,
+    placements: Vec<Placement>,
+    scratch: Scratch,
+}
+
+impl Batch {
+    /// Room for `capacity` frames. It grows when more are pushed.
+    pub fn new(config: &Preprocess, capacity: usize) -> Self {
+        let [height, width] = config.size.map(|side| side as usize);
+        Batch {
+            tensor: Array4::zeros((capacity.max(1), config.tensor_channels(), height, width)),
+            config: config.clone(),
+            placements: Vec::with_capacity(capacity),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Number of frames in it.
+    pub fn len(&self) -> usize {
+        self.placements.len()
+    }
+
+    /// Whether there is no frame in it.
+    pub fn is_empty(&self) -> bool {
+        self.placements.is_empty()
+    }
+
+    /// Takes all frames out; the memory stays.
+    pub fn clear(&mut self) {
+        self.placements.clear();
+    }
+
+    /// Preprocesses a frame, with its reference where the model compares, into the next place.
+    ///
+    /// # Errors
+    /// [`Error::Image`](crate::Error::Image) when the reference is missing or of another size. The batch is then as
+    /// it was.
+    pub fn push(&mut self, frame: &Frame, reference: Option<&Frame>) -> Result<()> {
+        let at = self.len();
+        let (capacity, c, h, w) = self.tensor.dim();
+        if at == capacity {
+            let mut grown = Array4::zeros((capacity * 2, c, h, w));
+            grown.slice_axis_mut(Axis(0), Slice::from(..capacity)).assign(&self.tensor);
+            self.tensor = grown;
+        }
+        let mut slot = self.tensor.index_axis_mut(Axis(0), at);
+        // The array is in standard layout, so a part of its first axis is one slice.
+        let out = slot.as_slice_mut().unwrap_or_default();
+        let placement = self.config.write(frame, reference, &mut self.scratch, out)?;
+        self.placements.push(placement);
+        Ok(())
+    }
+
+    /// The filled part of the tensor.
+    pub fn view(&self) -> ArrayView4<'_, f32> {
+        self.tensor.slice_axis(Axis(0), Slice::from(..self.len()))
+    }
+
+    /// Where each frame lies in its part of the tensor.
+    pub fn placements(&self) -> &[Placement] {
+        &self.placements
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Pixels;
+
+    #[test]
+    fn frames_of_other_sizes_do_not_leak_into_each_other() {
+        let config = Preprocess::new(8, 8);
+        let white = Frame::new(8, 8, Pixels::Gray8(vec![255; 64])).unwrap();
+        let flat = Frame::new(8, 2, Pixels::Rgb8(vec![10; 48])).unwrap();
+        let mut alone = Batch::new(&config, 1);
+        alone.push(&flat, None).unwrap();
+        let mut reused = Batch::new(&config, 1);
+        for frame in [&white, &white, &white] {
+            reused.push(frame, None).unwrap();
+        }
+        assert_eq!(reused.view().dim(), (3, 3, 8, 8));
+        reused.clear();
+        reused.push(&white, None).unwrap();
+        reused.push(&flat, None).unwrap();
+        assert_eq!(reused.view().index_axis(Axis(0), 1), alone.view().index_axis(Axis(0), 0));
+        assert!(reused.view().index_axis(Axis(0), 0).iter().all(|&v| v == 1.0));
+    }
+}

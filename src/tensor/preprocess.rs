@@ -1,0 +1,462 @@
+use serde::{Deserialize, Serialize};
+
+use super::resize::{Raster, Resize};
+use crate::error::{Error, Result};
+use crate::frame::{Frame, Pixels};
+use crate::geometry::Placement;
+
+/// How frames become a model's input: the `[input]` table of a manifest. Unknown keys are refused.
+///
+/// Pixels are first put on the scale 0 to 255 (a 16-bit pixel is divided by 257), resized at the depth of the frame
+/// with rounding to whole steps, padded, and then `tensor = (pixel * scale - mean) / std` for each channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Preprocess {
+    /// Height and width of the model's input, in pixels.
+    pub size: [u32; 2],
+    /// Channels and their order. Default `rgb`.
+    #[serde(default)]
+    pub channels: Channels,
+    /// How the frame is fitted into the input. Default `letterbox`.
+    #[serde(default)]
+    pub fit: Fit,
+    /// Resampling kernel. Default `bilinear`.
+    #[serde(default)]
+    pub resize: Kernel,
+    /// Whether `bilinear` and `bicubic` widen their kernel when they shrink a picture, as PIL and torchvision do and
+    /// OpenCV does not. Default `true`. `nearest` and `area` do not look at it.
+    #[serde(default = "yes")]
+    pub antialias: bool,
+    /// Gray value around a letterboxed frame, 0 to 255. Default 114.
+    #[serde(default = "gray")]
+    pub pad: u8,
+    /// Factor for pixels of 0 to 255. Default 1/255.
+    #[serde(default = "one_over_255")]
+    pub scale: f64,
+    /// Subtracted after scaling, one for each channel or one for all. Default 0.
+    #[serde(default = "zero")]
+    pub mean: Vec<f64>,
+    /// Divisor after that, one for each channel or one for all. Default 1.
+    #[serde(default = "one")]
+    pub std: Vec<f64>,
+    /// Whether the defect-free template follows as a second set of channels. Default `false`.
+    #[serde(default)]
+    pub reference: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn gray() -> u8 {
+    114
+}
+
+fn one_over_255() -> f64 {
+    1.0 / 255.0
+}
+
+fn zero() -> Vec<f64> {
+    vec![0.0]
+}
+
+fn one() -> Vec<f64> {
+    vec![1.0]
+}
+
+/// Channels of a model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Channels {
+    /// One channel. A colour frame becomes gray by ITU-R BT.601 luma, rounded as PIL does.
+    Gray,
+    /// Red, green, blue. A gray frame is repeated.
+    #[default]
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+impl Channels {
+    /// Number of channels.
+    pub fn count(self) -> usize {
+        match self {
+            Channels::Gray => 1,
+            Channels::Rgb | Channels::Bgr => 3,
+        }
+    }
+}
+
+/// How a frame is fitted into a model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Fit {
+    /// The whole frame, proportions kept, centred, padded; sizes and offsets rounded as Ultralytics does.
+    #[default]
+    Letterbox,
+    /// The whole frame, proportions not kept.
+    Stretch,
+    /// The shorter side fills the input and what is over on the longer side is cut off, half on each side. What is
+    /// cut off is not inspected.
+    Crop,
+}
+
+/// Resampling kernel. Pixel centres lie at half coordinates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Kernel {
+    /// The pixel that the centre falls into.
+    Nearest,
+    /// Linear in both directions.
+    #[default]
+    Bilinear,
+    /// Cubic convolution with a = -0.5 (Keys 1981, Catmull-Rom), as PIL.
+    Bicubic,
+    /// Mean over the covered area, parts of pixels by their share.
+    Area,
+}
+
+/// Buffers that preprocessing reuses from one frame to the next; one for each worker.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    resize: Resize,
+    converted: Raster,
+    resized: Raster,
+}
+
+impl Preprocess {
+    /// The defaults for an input of `height` x `width` pixels.
+    pub fn new(height: u32, width: u32) -> Self {
+        Preprocess {
+            size: [height, width],
+            channels: Channels::default(),
+            fit: Fit::default(),
+            resize: Kernel::default(),
+            antialias: yes(),
+            pad: gray(),
+            scale: one_over_255(),
+            mean: zero(),
+            std: one(),
+            reference: false,
+        }
+    }
+
+    /// Channels of the tensor: those of the frame, twice with a reference.
+    pub fn tensor_channels(&self) -> usize {
+        self.channels.count() * if self.reference { 2 } else { 1 }
+    }
+
+    /// Checks the numbers: what is wrong with them, if anything.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let channels = self.channels.count();
+        let [height, width] = self.size;
+        if !(1..=16_384).contains(&height) || !(1..=16_384).contains(&width) {
+            return Some(format!("size: expected 1 to 16384 pixels a side, found [{height}, {width}]"));
+        }
+        for (name, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if values.len() != 1 && values.len() != channels {
+                return Some(format!("{name}: expected 1 or {channels} numbers, found {}", values.len()));
+            }
+            if let Some(bad) = values.iter().find(|v| !v.is_finite() || (name == "std" && **v <= 0.0)) {
+                return Some(format!("{name}: expected finite numbers (std above 0), found {bad}"));
+            }
+        }
+        if !self.scale.is_finite() || self.scale == 0.0 {
+            return Some(format!("scale: expected a finite number other than 0, found {}", self.scale));
+        }
+        None
+    }
+
+    /// Where a frame of `width` x `height` pixels lies in the input.
+    pub fn placement(&self, width: u32, height: u32) -> Placement {
+        let [model_height, model_width] = self.size;
+        let (w, h) = (f64::from(width), f64::from(height));
+        let (rx, ry) = (f64::from(model_width) / w, f64::from(model_height) / h);
+        let scaled = |ratio: f64| {
+            let side = |s: f64| (s * ratio).round_ties_even().max(1.0) as u32;
+            (side(w), side(h))
+        };
+        let (resized, offset) = match self.fit {
+            Fit::Stretch => ((model_width, model_height), (0, 0)),
+            Fit::Letterbox => {
+                let (rw, rh) = scaled(rx.min(ry));
+                let resized = (rw.min(model_width), rh.min(model_height));
+                // Ultralytics' LetterBox: half of the rest, rounded a little to the left.
+                let lead = |model: u32, side: u32| (f64::from(model - side) / 2.0 - 0.1).round_ties_even() as i64;
+                (resized, (lead(model_width, resized.0), lead(model_height, resized.1)))
+            }
+            Fit::Crop => {
+                let (rw, rh) = scaled(rx.max(ry));
+                let resized = (rw.max(model_width), rh.max(model_height));
+                // torchvision's center_crop.
+                let cut = |side: u32, model: u32| -((f64::from(side - model) / 2.0).round_ties_even() as i64);
+                (resized, (cut(resized.0, model_width), cut(resized.1, model_height)))
+            }
+        };
+        Placement { source: (width, height), model: (model_width, model_height), resized, offset }
+    }
+
+    /// Writes one frame (and its reference) as `[C, H, W]` into `out`.
+    pub(crate) fn write(
+        &self,
+        frame: &Frame,
+        reference: Option<&Frame>,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<Placement> {
+        let placement = self.placement(frame.width(), frame.height());
+        let half = self.channels.count() * self.size[0] as usize * self.size[1] as usize;
+        self.write_frame(frame, &placement, scratch, &mut out[..half])?;
+        if self.reference {
+            let Some(reference) = reference else {
+                return Err(Error::image(frame.name(), "a reference image (the model compares)", "none"));
+            };
+            let size = |f: &Frame| (f.width(), f.height());
+            if size(reference) != size(frame) {
+                return Err(Error::image(
+                    reference.name(),
+                    format!("a reference of {} x {} pixels, as {}", frame.width(), frame.height(), frame.name()),
+                    format!("{} x {}", reference.width(), reference.height()),
+                ));
+            }
+            self.write_frame(reference, &placement, scratch, &mut out[half..])?;
+        }
+        Ok(placement)
+    }
+
+    fn write_frame(&self, frame: &Frame, at: &Placement, scratch: &mut Scratch, out: &mut [f32]) -> Result<()> {
+        let Scratch { resize, converted, resized } = scratch;
+        let to_gray = self.channels == Channels::Gray && frame.channels() == 3;
+        if to_gray {
+            converted.set_luma(frame);
+        }
+        let same_size = at.resized == at.source;
+        if !same_size {
+            let source = if to_gray { converted.view() } else { Raster::of(frame) };
+            resize
+                .run(source, at.source, resized, at.resized, self.resize, self.antialias)
+                .map_err(|message| Error::image(frame.name(), "a frame that can be resized", message))?;
+        }
+        let pixels = match (same_size, to_gray) {
+            (false, _) => resized.view(),
+            (true, true) => converted.view(),
+            (true, false) => Raster::of(frame),
+        };
+        let [height, width] = self.size.map(|side| side as usize);
+        let source_channels = if to_gray { 1 } else { frame.channels() };
+        for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
+            let norm = Norm {
+                scale: self.scale as f32,
+                mean: pick(&self.mean, channel),
+                std: pick(&self.std, channel),
+                pad: f32::from(self.pad),
+            };
+            let from = match (source_channels, self.channels) {
+                (1, _) => 0,
+                (_, Channels::Bgr) => 2 - channel,
+                _ => channel,
+            };
+            match pixels {
+                View::Eight(values) => {
+                    norm.fill(plane, width, at, values, from, source_channels, |v: u8| f32::from(v));
+                }
+                View::Sixteen(values) => {
+                    norm.fill(plane, width, at, values, from, source_channels, |v: u16| f32::from(v) / 257.0);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn pick(values: &[f64], channel: usize) -> f32 {
+    values.get(channel).or(values.first()).copied().unwrap_or(0.0) as f32
+}
+
+/// Values of a raster, channels interleaved.
+#[derive(Clone, Copy)]
+pub(crate) enum View<'a> {
+    Eight(&'a [u8]),
+    Sixteen(&'a [u16]),
+}
+
+impl Raster {
+    /// The pixels of a frame as they are.
+    pub(crate) fn of(frame: &Frame) -> View<'_> {
+        match frame.pixels() {
+            Pixels::Gray8(v) | Pixels::Rgb8(v) => View::Eight(v),
+            Pixels::Gray16(v) | Pixels::Rgb16(v) => View::Sixteen(v),
+        }
+    }
+}
+
+struct Norm {
+    scale: f32,
+    mean: f32,
+    std: f32,
+    pad: f32,
+}
+
+impl Norm {
+    fn apply(&self, pixel: f32) -> f32 {
+        (pixel * self.scale - self.mean) / self.std
+    }
+
+    /// Fills one plane of the tensor: the resized picture's channel `from`, cut or padded as `at` says.
+    #[allow(clippy::too_many_arguments)] // one inner loop with its constants
+    fn fill<T: Copy>(
+        &self,
+        plane: &mut [f32],
+        width: usize,
+        at: &Placement,
+        values: &[T],
+        from: usize,
+        channels: usize,
+        to_255: impl Fn(T) -> f32,
+    ) {
+        let (resized_width, resized_height) = (i64::from(at.resized.0), i64::from(at.resized.1));
+        let (x0, y0) = at.offset;
+        let first = x0.max(0) as usize;
+        let end = (x0 + resized_width).clamp(0, width as i64) as usize;
+        let skip = (-x0).max(0) as usize;
+        let padding = self.apply(self.pad);
+        for (y, row) in plane.chunks_exact_mut(width).enumerate() {
+            let source_y = y as i64 - y0;
+            if !(0..resized_height).contains(&source_y) {
+                row.fill(padding);
+                continue;
+            }
+            row[..first].fill(padding);
+            row[end..].fill(padding);
+            let start = (source_y as usize * resized_width as usize + skip) * channels;
+            let inside = &mut row[first..end];
+            if channels == 1 {
+                for (out, &value) in inside.iter_mut().zip(&values[start..]) {
+                    *out = self.apply(to_255(value));
+                }
+            } else {
+                for (out, pixel) in inside.iter_mut().zip(values[start..].chunks_exact(channels)) {
+                    *out = self.apply(to_255(pixel[from]));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn write(config: &Preprocess, frame: &Frame) -> Vec<f32> {
+        let mut out = vec![f32::NAN; config.tensor_channels() * (config.size[0] * config.size[1]) as usize];
+        config.write(frame, None, &mut Scratch::default(), &mut out).unwrap();
+        out
+    }
+
+    fn frame(width: u32, height: u32, pixels: Pixels) -> Frame {
+        Frame::new(width, height, pixels).unwrap()
+    }
+
+    fn config(height: u32, width: u32, channels: Channels, fit: Fit) -> Preprocess {
+        Preprocess { channels, fit, scale: 1.0, ..Preprocess::new(height, width) }
+    }
+
+    #[test]
+    fn letterbox_pads_as_ultralytics() {
+        // LetterBox((640, 640)) on 1333x800: r = 640/1333, new = (640, 384), dh = 128; on 641x480 at 640: 480 * r =
+        // 479.25 -> 479, dh = 80.5 -> top round(80.4) = 80.
+        let c = Preprocess::new(640, 640);
+        assert_eq!((c.placement(1333, 800).resized, c.placement(1333, 800).offset), ((640, 384), (0, 128)));
+        assert_eq!((c.placement(641, 480).resized, c.placement(641, 480).offset), ((640, 479), (0, 80)));
+        assert_eq!((c.placement(640, 640).resized, c.placement(640, 640).offset), ((640, 640), (0, 0)));
+    }
+
+    #[test]
+    fn padding_and_pixels_lie_where_the_placement_says() {
+        let c = Preprocess { pad: 7, ..config(4, 4, Channels::Gray, Fit::Letterbox) };
+        let out = write(&c, &frame(4, 2, Pixels::Gray8((1..=8).collect())));
+        assert_eq!(out, [7., 7., 7., 7., 1., 2., 3., 4., 5., 6., 7., 8., 7., 7., 7., 7.]);
+    }
+
+    #[test]
+    fn crop_keeps_the_middle() {
+        let c = config(2, 2, Channels::Gray, Fit::Crop);
+        let out = write(&c, &frame(4, 2, Pixels::Gray8((1..=8).collect())));
+        assert_eq!(out, [2., 3., 6., 7.]);
+    }
+
+    #[test]
+    fn channel_order_and_normalisation() {
+        let rgb = frame(1, 1, Pixels::Rgb8(vec![10, 20, 30]));
+        let mut c = config(1, 1, Channels::Bgr, Fit::Stretch);
+        c.scale = 0.1;
+        c.mean = vec![1.0, 2.0, 3.0];
+        c.std = vec![2.0];
+        assert_eq!(write(&c, &rgb), [(30. * 0.1 - 1.) / 2., (20. * 0.1 - 2.) / 2., (10. * 0.1f32 - 3.) / 2.]);
+        let gray = frame(1, 1, Pixels::Gray8(vec![40]));
+        assert_eq!(write(&config(1, 1, Channels::Rgb, Fit::Stretch), &gray), [40., 40., 40.]);
+    }
+
+    #[test]
+    fn colour_becomes_gray_as_pil_rounds_it() {
+        // PIL 11: Image.fromarray([[[10, 200, 30]]]).convert("L") is 124; pure green 255 is 150.
+        let c = config(1, 2, Channels::Gray, Fit::Stretch);
+        assert_eq!(write(&c, &frame(2, 1, Pixels::Rgb8(vec![10, 200, 30, 0, 255, 0]))), [124., 150.]);
+    }
+
+    #[test]
+    fn sixteen_bits_keep_their_own_white() {
+        let c = config(1, 3, Channels::Gray, Fit::Stretch);
+        let out = write(&c, &frame(3, 1, Pixels::Gray16(vec![0, 257, 65_535])));
+        assert_eq!(out, [0., 1., 255.], "dark and bright frames alike: white is 65,535");
+    }
+
+    #[test]
+    fn a_reference_of_another_size_is_refused() {
+        let mut c = config(2, 2, Channels::Gray, Fit::Stretch);
+        c.reference = true;
+        let a = frame(2, 2, Pixels::Gray8(vec![0; 4]));
+        let b = frame(2, 1, Pixels::Gray8(vec![0; 2]));
+        let mut out = vec![0.0; 8];
+        assert!(c.write(&a, Some(&b), &mut Scratch::default(), &mut out).is_err());
+        assert!(c.write(&a, None, &mut Scratch::default(), &mut out).is_err());
+        assert!(c.write(&a, Some(&a), &mut Scratch::default(), &mut out).is_ok());
+    }
+
+    #[test]
+    fn bad_numbers_are_named() {
+        let mut c = Preprocess::new(2, 2);
+        assert_eq!(c.problem(), None);
+        c.std = vec![0.0];
+        assert!(c.problem().unwrap().contains("std"));
+        c.std = vec![1.0, 1.0];
+        assert!(c.problem().unwrap().contains("1 or 3"));
+        assert!(Preprocess::new(0, 2).problem().unwrap().contains("size"));
+    }
+
+    proptest! {
+        #[test]
+        fn placement_round_trip(
+            w in 1u32..5000, h in 1u32..5000, mw in 1u32..1500, mh in 1u32..1500,
+            fit in prop_oneof![Just(Fit::Letterbox), Just(Fit::Stretch), Just(Fit::Crop)],
+            x in 0.0..1.0f64, y in 0.0..1.0f64,
+        ) {
+            let p = Preprocess { fit, ..Preprocess::new(mh, mw) }.placement(w, h);
+            let (x, y) = (x * f64::from(w), y * f64::from(h));
+            let (mx, my) = p.to_model(x, y);
+            let (bx, by) = p.to_source(mx, my);
+            prop_assert!((bx - x).abs() < 1e-6 && (by - y).abs() < 1e-6);
+            match fit {
+                Fit::Letterbox | Fit::Stretch => {
+                    prop_assert!(mx >= -1e-9 && my >= -1e-9 && mx <= f64::from(mw) + 1e-9 && my <= f64::from(mh) + 1e-9);
+                }
+                Fit::Crop => prop_assert!(p.resized.0 >= mw && p.resized.1 >= mh),
+            }
+        }
+    }
+}
