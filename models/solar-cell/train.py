@@ -450,12 +450,6 @@ def command_train(args):
             pick = next(StratifiedKFold(3, shuffle=True, random_state=SEED).split(strata, strata))[0]
         _, net = fit(args, name, pictures[pick], probability[pick], checks, epochs, rate, seed, start, batch, warm, mixup)
         start = net.state_dict()
-    # the delivered weights: the mean of the last two stages
-    import torch
-
-    ends = [torch.load(args.cache / f"{name}.pt", weights_only=True)["average"] for name, *_ in STAGES[-2:]]
-    mean = {k: (ends[0][k] + ends[1][k]) / 2 if v.dtype.is_floating_point else v for k, v in ends[1].items()}
-    torch.save({"average": mean}, args.cache / "final.pt")
 
 
 # ---------------------------------------------------------------- export
@@ -684,7 +678,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["data", "splits", "train", "export", "fit", "evaluate", "reference"])
     parser.add_argument("--cache", type=Path, default=Path("cache-solar-cell"), help="pictures and checkpoints")
-    parser.add_argument("--name", default="final", help="checkpoint that is exported: final or a stage")
+    parser.add_argument("--name", default=STAGES[-1][0], help="stage that is exported")
     parser.add_argument("--gain", type=float, default=1.0, help="export: logit = (logit + shift) * gain")
     parser.add_argument("--shift", type=float, default=0.0)
     parser.add_argument("--views", type=int, choices=[1, 2], default=1, help="export: 2 averages the picture and its mirror image")
