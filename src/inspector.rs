@@ -298,6 +298,11 @@ impl<I> InspectBatch<I> {
         self.progress = Some(Box::new(f));
         self
     }
+
+    /// Panels given to the threads whose results were not taken yet.
+    fn in_flight(&self) -> usize {
+        self.jobs.iter().map(|(panels, _)| panels).sum()
+    }
 }
 
 impl<I> InspectBatch<I>
@@ -307,7 +312,7 @@ where
 {
     /// Hands work to the threads until enough panels are in flight.
     fn feed(&mut self) {
-        let mut in_flight: usize = self.jobs.iter().map(|(panels, _)| panels).sum();
+        let mut in_flight = self.in_flight();
         while in_flight < self.inspector.in_flight && !self.cancel.is_cancelled() {
             let room = self.inspector.batch.min(self.inspector.in_flight - in_flight);
             let inputs: Vec<PanelInput> = self.inputs.by_ref().take(room).map(Into::into).collect();
@@ -360,7 +365,7 @@ where
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let held = self.ready.len() + self.jobs.iter().map(|(panels, _)| panels).sum::<usize>();
+        let held = self.ready.len() + self.in_flight();
         // After a cancellation no more than what is held will come.
         let (_, high) = self.inputs.size_hint();
         (held, high.map(|high| high + held))
@@ -492,22 +497,15 @@ impl Engine {
             return;
         }
         let start = Instant::now();
-        let ran = self.model.run(workspace.batch.view(), &mut workspace.outputs);
+        let together = self.model.run(workspace.batch.view(), &mut workspace.outputs).is_ok();
         let share = ms(start.elapsed()) / members.len() as f64;
-        // A runtime that fails on the batch is asked frame by frame, so that one of them does not take the others
-        // along.
-        let alone = ran.is_err() && members.len() > 1;
-        let message = ran.err().map(|e| e.to_string());
         for (slot, &at) in members.iter().enumerate() {
             let Ok(opened) = &mut entries[at].state else { continue };
             opened.ms.infer += share;
-            let mut result = match &message {
-                Some(text) if !alone => {
-                    Err(Error::Inference { path: self.model.path().to_path_buf(), message: text.clone() })
-                }
-                _ => Ok(slot),
-            };
-            if alone {
+            let mut result = Ok(slot);
+            // A runtime that fails on the batch is asked frame by frame, so that one of them does not take the others
+            // along, and each gets an error of its own.
+            if !together {
                 let start = Instant::now();
                 let mut one = workspace.batch.view();
                 one.slice_axis_inplace(Axis(0), Slice::from(slot..=slot));

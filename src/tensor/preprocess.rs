@@ -284,6 +284,16 @@ pub(crate) enum View<'a> {
     Sixteen(&'a [u16]),
 }
 
+impl View<'_> {
+    /// Number of values, of all channels.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            View::Eight(values) => values.len(),
+            View::Sixteen(values) => values.len(),
+        }
+    }
+}
+
 impl Raster {
     /// The pixels of a frame as they are.
     pub(crate) fn of(frame: &Frame) -> View<'_> {

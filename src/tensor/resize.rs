@@ -80,20 +80,16 @@ impl Resize {
         antialias: bool,
     ) -> Result<(), String> {
         let pixels = |(w, h): (u32, u32)| w as usize * h as usize;
+        let channels = source.len() / pixels(from);
+        target.deep = matches!(source, View::Sixteen(_));
         let filter = |filter| if antialias { ResizeAlg::Convolution(filter) } else { ResizeAlg::Interpolation(filter) };
         let algorithm = match kernel {
             Kernel::Bilinear => filter(FilterType::Bilinear),
             Kernel::Bicubic => filter(FilterType::CatmullRom),
             Kernel::Nearest | Kernel::Area => {
                 match source {
-                    View::Eight(values) => {
-                        target.deep = false;
-                        self.exact(kernel, values, from, &mut target.eight, to);
-                    }
-                    View::Sixteen(values) => {
-                        target.deep = true;
-                        self.exact(kernel, values, from, &mut target.sixteen, to);
-                    }
+                    View::Eight(values) => self.exact(kernel, values, from, &mut target.eight, to, channels),
+                    View::Sixteen(values) => self.exact(kernel, values, from, &mut target.sixteen, to, channels),
                 }
                 return Ok(());
             }
@@ -101,8 +97,6 @@ impl Resize {
         let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
         match source {
             View::Eight(values) => {
-                let channels = values.len() / pixels(from);
-                target.deep = false;
                 target.eight.resize(pixels(to) * channels, 0);
                 let out = &mut target.eight[..];
                 if channels == 1 {
@@ -112,8 +106,6 @@ impl Resize {
                 }
             }
             View::Sixteen(values) => {
-                let channels = values.len() / pixels(from);
-                target.deep = true;
                 target.sixteen.resize(pixels(to) * channels, 0);
                 let (values, out) = (bytemuck::cast_slice(values), bytemuck::cast_slice_mut(&mut target.sixteen));
                 if channels == 1 {
@@ -126,8 +118,15 @@ impl Resize {
     }
 
     /// The kernels that the resampling crate does not have as they are declared here.
-    fn exact<T: Value>(&mut self, kernel: Kernel, values: &[T], from: (u32, u32), target: &mut Vec<T>, to: (u32, u32)) {
-        let channels = values.len() / (from.0 as usize * from.1 as usize);
+    fn exact<T: Value>(
+        &mut self,
+        kernel: Kernel,
+        values: &[T],
+        from: (u32, u32),
+        target: &mut Vec<T>,
+        to: (u32, u32),
+        channels: usize,
+    ) {
         if kernel == Kernel::Area {
             self.area.run(values, from, target, to, channels);
         } else {

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let done = match task.as_str() {
         "demo" => demo(&rest),
         "test" => test(&rest),
-        "fetch" => fetch::runtime().and(fetch::solar_cells()).map(|_| ()),
+        "fetch" => fetch::runtime().and_then(|_| fetch::solar_cells()).map(|_| ()),
         "verify" => verify(),
         "bench" => bench(&rest),
         _ => Err(HELP.into()),

@@ -6,10 +6,9 @@ use std::time::Instant;
 
 use panelqc::dataset::{Split, read_deeppcb, read_elpv};
 use panelqc::metrics::{Evaluation, Rate};
-use panelqc::{Inspector, Model, Policy};
 
 use super::Failure;
-use super::inspect::progress_bar;
+use super::engine::{EngineArgs, progress_bar, reported};
 use super::output::writing;
 
 /// Average precision needs the unsure detections too.
@@ -25,9 +24,8 @@ enum DataFormat {
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Model package: a folder with model.onnx and model.toml, or an .onnx file with a .toml beside it.
-    #[arg(long)]
-    model: PathBuf,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Folder of labelled images.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -37,22 +35,12 @@ pub(super) struct Args {
     /// List of the panels to use, one id a line [default: all].
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
-    /// Rules of the verdict.
-    #[arg(long, value_name = "P.toml")]
-    policy: Option<PathBuf>,
     /// Write the numbers as one JSON object.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Worker threads [default: what this process may use].
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    /// Images that go through the model together.
-    #[arg(long, value_name = "N", default_value = "1")]
-    batch: usize,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let policy = args.policy.as_ref().map(Policy::load).transpose()?;
     let mut samples = match args.format {
         DataFormat::Deeppcb => read_deeppcb(&args.data)?,
         DataFormat::Elpv => read_elpv(&args.data)?,
@@ -64,14 +52,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         samples = split.select(samples, list)?;
     }
-    let mut builder = Inspector::builder(Model::load(&args.model)?).batch(args.batch).floor(FLOOR);
-    if let Some(policy) = policy {
-        builder = builder.policy(policy);
-    }
-    if let Some(threads) = args.threads {
-        builder = builder.threads(threads);
-    }
-    let inspector = builder.build()?;
+    let inspector = args.engine.builder()?.floor(FLOOR).build()?;
 
     let bar = progress_bar(samples.len() as u64);
     let start = Instant::now();
@@ -79,15 +60,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .inspect_batch(samples.iter().map(|sample| sample.files.clone()))
         .map(|result| {
             bar.inc(1);
-            result.unwrap_or_else(|failed| {
-                bar.suspend(|| eprintln!("panelqc: {failed}"));
-                failed.to_report()
-            })
+            reported(result, &bar)
         })
         .collect();
     bar.finish_and_clear();
     let evaluation = Evaluation::new(inspector.model(), &samples, &reports, start.elapsed().as_secs_f64());
-    print(&evaluation, inspector.threads(), args.batch)?;
+    print(&evaluation, inspector.threads(), args.engine.batch)?;
     if let Some(path) = &args.json {
         write_json(path, &evaluation)?;
     }

@@ -3,25 +3,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use panelqc::{
-    Frame, FrameLimits, Inspector, Model, Overlay, PanelInput, PanelReport, Policy, Status, Verdict, find_panels,
-};
+use panelqc::{Frame, FrameLimits, Overlay, PanelInput, PanelReport, Status, Verdict, find_panels};
 
 use super::Failure;
+use super::engine::{EngineArgs, progress_bar, reported};
 use super::output::{Earlier, OutputFormat, Sink, overlay_path, writing};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Model package: a folder with model.onnx and model.toml, or an .onnx file with a .toml beside it.
-    #[arg(long)]
-    model: PathBuf,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Folder of defect-free images: X_test.* (or X.*) is compared with X_temp.* (or X.*) of it.
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
-    /// Rules of the verdict. Without them any defect that the manifest reports fails the panel.
-    #[arg(long, value_name = "P.toml")]
-    policy: Option<PathBuf>,
     /// Folder for results and pictures; without it results go to stdout.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -31,12 +25,6 @@ pub(super) struct Args {
     /// Draw the result into a copy of each image, in OUT/overlays.
     #[arg(long, requires = "out")]
     overlay: bool,
-    /// Worker threads [default: what this process may use].
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    /// Images that go through the model together.
-    #[arg(long, value_name = "N", default_value = "1")]
-    batch: usize,
     /// Leave out the panels that OUT/results.jsonl has already, and append the rest.
     #[arg(long, requires = "out")]
     resume: bool,
@@ -49,16 +37,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.resume && args.format != OutputFormat::Jsonl {
         return Err("--resume: expected --format jsonl, found another".into());
     }
-    let policy = args.policy.as_ref().map(Policy::load).transpose()?;
     let mut panels = find_panels(&args.images, args.reference.as_deref())?;
-    let mut builder = Inspector::builder(Model::load(&args.model)?).batch(args.batch);
-    if let Some(policy) = policy {
-        builder = builder.policy(policy);
-    }
-    if let Some(threads) = args.threads {
-        builder = builder.threads(threads);
-    }
-    let inspector = builder.build()?;
+    let inspector = args.engine.builder()?.build()?;
 
     let file = match &args.out {
         Some(folder) => {
@@ -84,10 +64,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let start = Instant::now();
     let files: Vec<_> = if pictures.is_some() { panels.iter().map(files_of).collect() } else { Vec::new() };
     for (at, result) in inspector.inspect_batch(panels).enumerate() {
-        let report = result.unwrap_or_else(|failed| {
-            bar.suspend(|| eprintln!("panelqc: {failed}"));
-            failed.to_report()
-        });
+        let report = reported(result, &bar);
         sink.write(&report)?;
         if let Some(pictures) = pictures.as_mut().filter(|_| report.status == Status::Ok) {
             pictures.draw(&report, &files[at])?;
@@ -102,16 +79,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         eprintln!("results in {}", folder.display());
     }
     Ok(ExitCode::from(u8::from(tally.errors + earlier.errors > 0)))
-}
-
-pub(super) fn progress_bar(panels: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta} left");
-    let bar = ProgressBar::new(panels);
-    // The template is a constant; were it wrong, the default would do.
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn files_of(panel: &PanelInput) -> Vec<PathBuf> {

@@ -1,0 +1,56 @@
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use panelqc::{Inspector, InspectorBuilder, Model, PanelError, PanelReport, Policy};
+
+use super::Failure;
+
+/// The options of every command that inspects.
+#[derive(clap::Args)]
+pub(super) struct EngineArgs {
+    /// Model package: a folder with model.onnx and model.toml, or an .onnx file with a .toml beside it.
+    #[arg(long)]
+    model: PathBuf,
+    /// Rules of the verdict. Without them any defect that the manifest reports fails the panel.
+    #[arg(long, value_name = "P.toml")]
+    policy: Option<PathBuf>,
+    /// Worker threads [default: what this process may use].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Images that go through the model together.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) batch: usize,
+}
+
+impl EngineArgs {
+    /// An inspector with these options.
+    pub(super) fn builder(&self) -> Result<InspectorBuilder, Failure> {
+        let policy = self.policy.as_ref().map(Policy::load).transpose()?;
+        let mut builder = Inspector::builder(Model::load(&self.model)?).batch(self.batch);
+        if let Some(policy) = policy {
+            builder = builder.policy(policy);
+        }
+        if let Some(threads) = self.threads {
+            builder = builder.threads(threads);
+        }
+        Ok(builder)
+    }
+}
+
+pub(super) fn progress_bar(panels: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta} left");
+    let bar = ProgressBar::new(panels);
+    // The template is a constant; were it wrong, the default would do.
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The report of a panel; of one that could not be inspected it says why on stderr, past the progress bar.
+pub(super) fn reported(result: Result<PanelReport, PanelError>, bar: &ProgressBar) -> PanelReport {
+    result.unwrap_or_else(|failed| {
+        bar.suspend(|| eprintln!("panelqc: {failed}"));
+        failed.to_report()
+    })
+}
