@@ -71,6 +71,9 @@ pub struct Defect {
     pub kind: Kind,
     /// How sure the model is.
     pub confidence: Confidence,
+    /// The mean over its pixels, for a kind of model that gives a number for each pixel; `confidence` is the highest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_confidence: Option<Confidence>,
     /// Where it is, in pixels of the source image.
     #[serde(rename = "box")]
     pub bbox: PixelBox,
@@ -80,6 +83,10 @@ pub struct Defect {
     pub area_mm2: Option<f64>,
     /// Its shape; `None` when the model gives boxes only.
     pub mask: Option<Mask>,
+    /// The corners (x, y) of an oriented box, in source pixels, in the order of the turned box's left top, right top,
+    /// right bottom, left bottom; `box` is the upright one around them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corners: Option<[[f32; 2]; 4]>,
     /// Which frame of the panel it is on, from 0; `None` for a panel of one frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
@@ -89,7 +96,17 @@ impl Defect {
     /// A defect without a mask; its area is that of the box.
     pub fn new(kind: Kind, confidence: Confidence, bbox: PixelBox) -> Self {
         let area_px = bbox.area().round() as u64;
-        Defect { kind, confidence, bbox, area_px, area_mm2: None, mask: None, frame: None }
+        Defect {
+            kind,
+            confidence,
+            mean_confidence: None,
+            bbox,
+            area_px,
+            area_mm2: None,
+            mask: None,
+            corners: None,
+            frame: None,
+        }
     }
 
     /// The same defect with its shape; the area becomes that of the mask.

@@ -83,12 +83,14 @@ pub enum Error {
         source: Option<Source>,
     },
 
-    /// The model gave numbers that are none (NaN or infinite).
-    #[error("model output `{output}`: expected finite numbers, found {found}")]
+    /// The model gave numbers that are none (NaN or infinite), or a tensor of another shape than its format says.
+    #[error("model output `{output}`: expected {expected}, found {found}")]
     Output {
         /// Name of the graph's output.
         output: String,
-        /// The number found and where.
+        /// What the format says.
+        expected: String,
+        /// The number found and where, or the shape.
         found: String,
     },
 

@@ -37,7 +37,7 @@ pub struct InspectorBuilder {
     floor: f32,
     limits: FrameLimits,
     threads: Option<usize>,
-    batch: usize,
+    batch: Option<usize>,
     in_flight: Option<usize>,
 }
 
@@ -72,10 +72,11 @@ impl InspectorBuilder {
         self
     }
 
-    /// Panels that go through the model together. Default 1, the fastest on a CPU.
+    /// Panels that go through the model together. Default: what the graph is fixed to, otherwise 1, the fastest on a
+    /// CPU.
     #[must_use]
     pub fn batch(mut self, batch: usize) -> Self {
-        self.batch = batch;
+        self.batch = Some(batch);
         self
     }
 
@@ -99,30 +100,31 @@ impl InspectorBuilder {
         if !(1..=1024).contains(&threads) {
             return argument(format!("threads: expected 1 to 1024, found {threads}"));
         }
-        if !(1..=1024).contains(&self.batch) {
-            return argument(format!("batch: expected 1 to 1024, found {}", self.batch));
+        let batch = self.batch.or(self.model.max_batch()).unwrap_or(1);
+        if !(1..=1024).contains(&batch) {
+            return argument(format!("batch: expected 1 to 1024, found {batch}"));
         }
-        if let Some(max) = self.model.max_batch().filter(|&max| self.batch > max) {
+        if let Some(max) = self.model.max_batch().filter(|&max| batch > max) {
             return Err(Error::model(
                 self.model.path(),
-                format!("a dynamic batch axis (a batch of {} was asked for)", self.batch),
+                format!("a dynamic batch axis (a batch of {batch} was asked for)"),
                 format!("a batch fixed to {max}"),
             ));
         }
-        let in_flight = self.in_flight.unwrap_or(2 * threads * self.batch);
+        let in_flight = self.in_flight.unwrap_or(2 * threads * batch);
         if in_flight == 0 {
             return argument("frames in flight: expected at least 1, found 0".to_owned());
         }
-        let stated = self.model.manifest().output.confidence;
+        let output = &self.model.manifest().output;
         if let Some(policy) = &self.policy {
             policy.check(&self.model)?;
         }
-        let policy = self.policy.unwrap_or_else(|| Policy::of_manifest(stated));
+        let policy = self.policy.unwrap_or_else(|| Policy::of_manifest(output));
         if !(0.0..=1.0).contains(&self.floor) {
             return argument(format!("floor: expected a confidence of 0 to 1, found {}", self.floor));
         }
-        let decoder =
-            Decoder::new(&self.model).with_floors(|kind| stated.min(policy.limits(kind).review).min(self.floor));
+        let decoder = Decoder::new(&self.model)
+            .with_floors(|kind| output.confidence_of(kind).min(policy.limits(kind).review).min(self.floor));
         self.model.reserve(threads)?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -146,7 +148,7 @@ impl InspectorBuilder {
                 model: self.model,
             }),
             threads: Arc::new(pool),
-            batch: self.batch,
+            batch,
             in_flight,
         })
     }
@@ -161,7 +163,7 @@ impl Inspector {
             floor: 1.0,
             limits: FrameLimits::default(),
             threads: None,
-            batch: 1,
+            batch: None,
             in_flight: None,
         }
     }
@@ -184,6 +186,11 @@ impl Inspector {
     /// Number of worker threads.
     pub fn threads(&self) -> usize {
         self.threads.current_num_threads()
+    }
+
+    /// Most panels that go through the model together.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// Inspects one panel on the calling thread.

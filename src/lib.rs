@@ -42,6 +42,7 @@ mod defect;
 mod error;
 mod frame;
 mod geometry;
+mod golden;
 mod hash;
 mod inspector;
 mod model;
@@ -56,10 +57,12 @@ pub use decode::{Decoded, Decoder};
 pub use defect::{Confidence, Defect, Kind};
 pub use error::{Error, Fault, Result, RuntimeError};
 pub use frame::{BitDepth, Frame, FrameLimits, Panel, PanelFiles, PanelInput, Pixels, find_panels};
-pub use geometry::{Mask, PixelBox, Placement};
+pub use geometry::{Mask, PixelBox, Placement, Polygon};
+pub use golden::{Golden, Replay};
 pub use inspector::{CancelToken, InspectBatch, Inspector, InspectorBuilder, Progress};
 pub use model::{
-    Activation, Format, Manifest, Model, OutputConfig, Outputs, Port, RuntimeInfo, Signature, Task, init_runtime,
+    Activation, Format, GoldenConfig, Manifest, Model, Normalize, OutputConfig, Outputs, Port, RuntimeInfo, Signature,
+    Task, init_runtime,
 };
 pub use report::{CocoWriter, CsvWriter, JsonlWriter, Overlay, PanelError, PanelReport, Status, Timings, Trace};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};

@@ -337,8 +337,8 @@ fn a_package_that_does_not_fit_is_refused_when_it_is_loaded() {
         ("size = [640, 640]", "size = [640, 320]", "f32[?, 2, 640, 320]"),
         ("channels = \"gray\"", "channels = \"rgb\"", "f32[?, 6, 640, 640]"),
         ("reference = true", "reference = false", "f32[?, 1, 640, 640]"),
-        ("\"spur\", ", "", "`scores` f32[?, 5, ?, ?]"),
-        ("task = \"detect\"", "task = \"classify\"", "a format that fits the task"),
+        ("\"spur\", ", "", "`scores` with probabilities f32[?, 5, ?, ?]"),
+        ("task = \"detect\"", "task = \"classify\"", "a format for task classify (scores)"),
         ("schema = 1", "schema = 1\nsurprise = 2", "unknown field `surprise`"),
     ];
     for (from, to, says) in edits {
@@ -377,7 +377,12 @@ fn a_missing_model_is_named() {
     assert!(err.contains(&missing.display().to_string()) && err.contains("found nothing there"), "{err}");
     let (status, _, err) = check(dir.path());
     assert_eq!(status, 2);
-    assert!(err.contains("model.toml"), "{err}");
+    assert!(err.contains("model.onnx") && err.contains("No such file"), "{err}");
+    let alone = package("pcb");
+    fs::remove_file(alone.path().join("model.toml")).unwrap();
+    let (status, _, err) = check(alone.path());
+    assert_eq!(status, 2);
+    assert!(err.contains("model.toml: expected a manifest, since") && err.contains("panelqc init"), "{err}");
 }
 
 #[test]
@@ -510,4 +515,93 @@ fn eval_measures_boards_and_inspect_walks_them_in_order() {
     let ids: Vec<_> = without_times(&out).iter().map(|v| v["panel"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids.len(), 50, "templates are not inspected");
     assert!(ids.is_sorted());
+}
+
+#[test]
+fn golden_images_are_replayed_by_check() {
+    let dir = package("pcb");
+    write_boards(&dir.path().join("boards"), 2);
+    let boards = dir.path().join("boards");
+    let record = || run(panelqc().arg("golden").arg(dir.path()).arg("--reference").arg(&boards).arg(&boards));
+    let (status, out, err) = record();
+    assert_eq!((status, out.as_str()), (0, ""), "{err}");
+    assert!(err.contains("recorded 2 images"), "{err}");
+    let (status, out, err) = check(dir.path());
+    assert_eq!((status, err.as_str()), (0, ""), "{out}");
+    assert_eq!(out.matches(": as recorded; ").count(), 2, "{out}");
+    assert!(out.contains("tensor within 0.000 gray levels") && out.ends_with("ok\n"), "{out}");
+
+    // Recording again notes the folder once.
+    record();
+    let manifest = dir.path().join("model.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    assert_eq!(text.matches("[golden]").count(), 1);
+
+    // Preprocessing that differs from the recorded one is found, and so are other defects.
+    fs::write(&manifest, text.replace("std = [1.0]", "std = [0.9]")).unwrap();
+    let (status, out, _) = check(dir.path());
+    assert_eq!(status, 1);
+    assert!(out.contains("NOT as recorded") && out.contains("tensor: expected at most 1 gray level"), "{out}");
+    assert!(out.ends_with("failed    2 golden images are not as recorded\n"), "{out}");
+    fs::write(&manifest, text.replace("confidence = 0.38", "confidence = 0.999")).unwrap();
+    let (status, out, _) = check(dir.path());
+    assert!(status == 1 && out.contains("found none there"), "{out}");
+
+    for (file, says) in [("golden.jsonl", "a golden image a line, found line 1"), ("tensors.safetensors", "tensors in")]
+    {
+        fs::write(&manifest, &text).unwrap();
+        record();
+        fs::write(dir.path().join("golden").join(file), "x").unwrap();
+        let (status, _, err) = check(dir.path());
+        assert!(status == 2 && err.contains(says) && err.contains(file), "{err}");
+    }
+    fs::write(&manifest, text.replace("folder = \"golden\"", "folder = \"../elsewhere\"")).unwrap();
+    let (status, _, err) = check(dir.path());
+    assert!(status == 2 && err.contains("[golden] folder below the package, found `../elsewhere`"), "{err}");
+}
+
+#[test]
+fn a_manifest_to_begin_with_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let init = |case: &str, more: &[&str]| {
+        let graph = dir.path().join(format!("{case}.onnx"));
+        fs::copy(project("tests/parity").join(case).join("model.onnx"), &graph).unwrap();
+        let result = run(panelqc().arg("init").arg(&graph).args(more));
+        (result, graph)
+    };
+    // What the graph's metadata say.
+    let ((status, out, err), graph) = init("yolo11-detect", &[]);
+    assert_eq!((status, out.as_str()), (0, ""), "{err}");
+    let text = fs::read_to_string(graph.with_extension("toml")).unwrap();
+    for line in [
+        "task = \"detect\"",
+        "format = \"yolo\"",
+        "resize = \"opencv-linear\"",
+        "\"operator's mark\"",
+        "# height, width",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    let (status, out, err) = check(&graph);
+    assert!(status == 0 && out.ends_with("ok\n"), "{err}");
+    let ((status, _, err), _) = init("yolo11-detect", &[]);
+    assert!(status == 2 && err.contains("yolo11-detect.toml"), "what is there is not overwritten: {err}");
+    assert_eq!(init("yolo11-detect", &["--force"]).0.0, 0);
+
+    // What shapes say, with names from the command line.
+    let ((status, _, err), graph) = init("torchvision-classify", &["--kinds", "good,open,short,spur"]);
+    assert_eq!(status, 0, "{err}");
+    let text = fs::read_to_string(graph.with_extension("toml")).unwrap();
+    assert!(text.contains("task = \"classify\"") && text.contains("size = [128, 128]"), "{text}");
+    assert_eq!(check(&graph).0, 0);
+
+    // What several formats fit is not guessed.
+    let ((status, _, err), _) = init("segment-one", &[]);
+    assert_eq!(status, 2);
+    assert!(err.contains("task segment with format mask; task anomaly with format anomaly"), "{err}");
+    let ((status, _, err), graph) = init("segment-one", &["--task", "segment"]);
+    assert_eq!(status, 0, "{err}");
+    assert_eq!(check(&graph).0, 0);
+    let ((status, _, err), _) = init("segment-one", &["--task", "guess"]);
+    assert!(status == 2 && err.contains("unknown variant `guess`"), "{err}");
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 mod common;
 
 /// From the bottom of the stack to its top, in the order in which data flows.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "error",
     "hash",
     "geometry",
@@ -19,6 +19,7 @@ const ORDER: [&str; 13] = [
     "verdict",
     "report",
     "inspector",
+    "golden",
     "dataset",
     "metrics",
 ];

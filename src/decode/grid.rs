@@ -58,9 +58,10 @@ pub(super) fn decode(
             }
         }
     }
-    let defects = suppress(candidates, decoder.iou, decoder.iou_across)
+    let defects = suppress(candidates, decoder.output.iou, decoder.output.iou_across)
         .into_iter()
-        .filter_map(|c| Some(Defect::new(decoder.kinds[c.kind].clone(), Confidence::new(c.confidence)?, c.bbox)))
+        .take(decoder.output.max_defects)
+        .filter_map(|c| Some(Defect::new(decoder.output.kinds[c.kind].clone(), Confidence::new(c.confidence)?, c.bbox)))
         .collect();
     Ok(Decoded { defects, score: score.clamp(0.0, 1.0) })
 }
@@ -69,21 +70,13 @@ pub(super) fn decode(
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::model::{Activation, Layout};
+    use crate::model::{Layout, OutputConfig};
     use crate::tensor::{Fit, Preprocess};
     use proptest::prelude::*;
 
     fn decoder() -> Decoder {
-        Decoder {
-            layout: Layout::Grid { scores: 0, boxes: 1 },
-            kinds: vec!["a".into(), "b".into()],
-            floors: vec![Some(0.5), Some(0.5)],
-            activation: Activation::None,
-            iou: 0.5,
-            iou_across: None,
-            cam_threshold: 0.5,
-            names: vec!["scores".into(), "boxes".into()],
-        }
+        let output = OutputConfig { confidence: 0.5, ..OutputConfig::new(vec!["a".into(), "b".into()]) };
+        Decoder::of(Layout::Grid { scores: 0, boxes: 1 }, output, vec!["scores".into(), "boxes".into()])
     }
 
     fn placement(width: u32, height: u32) -> Placement {

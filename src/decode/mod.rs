@@ -1,8 +1,18 @@
-//! From what a graph returned to defects in source pixels. One file a format; `nms` is shared.
+//! From what a graph returned to defects in source pixels. One file a format; `nms`, `oriented` and `surface` are shared.
 
+mod anomaly;
+mod boxes;
 mod decoder;
+mod detr;
 mod grid;
 mod nms;
+mod oriented;
+mod rows;
 mod scores;
+mod segments;
+mod surface;
 
 pub use decoder::{Decoded, Decoder};
+
+#[cfg(test)]
+mod conformance;

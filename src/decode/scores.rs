@@ -2,14 +2,15 @@
 //!
 //! * scores `[B, K]`, made probabilities as the manifest's `activation` says;
 //! * map `[B, K, h, w]` or `[B, 1, h, w]` on any scale: the region is where the map is above `cam_threshold` of its
-//!   own range, as far as it is connected (by sides) with its peak.
+//!   own range, as far as it is connected (by sides or corners) with its peak.
 
-use ndarray::{ArrayViewD, Axis};
+use ndarray::{ArrayView2, Axis, Ix2};
 
 use super::decoder::{Decoded, Decoder};
+use super::surface::{Region, Surface};
 use crate::defect::{Confidence, Defect};
 use crate::error::Result;
-use crate::geometry::{Mask, PixelBox, Placement};
+use crate::geometry::{PixelBox, Placement};
 use crate::model::{Activation, Outputs};
 
 pub(super) fn decode(
@@ -21,24 +22,23 @@ pub(super) fn decode(
     placement: &Placement,
 ) -> Result<Decoded> {
     let values = decoder.frame(outputs, scores, index, 1)?;
-    if let Some((kind, value)) = values.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-        return Err(decoder.not_finite(scores, *value, format_args!("kind {kind}")));
+    decoder.finite(scores, values.iter())?;
+    if values.len() != decoder.floors.len() {
+        return Err(decoder.misshapen(scores, format!("{} kinds", decoder.floors.len()), values.shape()));
     }
-    let probabilities = activate(decoder.activation, values.iter().copied());
+    let probabilities = activate(decoder.output.activation, values.iter().copied());
     let map = match cam {
         None => None,
         Some(output) => {
             let map = decoder.frame(outputs, output, index, 3)?;
-            if let Some((cell, value)) = map.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-                return Err(decoder.not_finite(output, *value, format_args!("cell {cell}")));
-            }
+            decoder.finite(output, map.iter())?;
             Some(map)
         }
     };
     let (width, height) = placement.source;
     let whole = PixelBox::new(0.0, 0.0, width as f32, height as f32);
     let mut score = 0.0f32;
-    let mut defects: Vec<(usize, Defect)> = Vec::new();
+    let mut defects = Vec::new();
     for (kind, (&probability, floor)) in probabilities.iter().zip(&decoder.floors).enumerate() {
         let Some(floor) = *floor else { continue };
         let Some(confidence) = Confidence::new(probability.clamp(0.0, 1.0)) else { continue };
@@ -46,25 +46,22 @@ pub(super) fn decode(
         if confidence.get() < floor {
             continue;
         }
-        let mask = map.as_ref().and_then(|map| {
+        let region = map.as_ref().and_then(|map| {
             let channel = kind.min(map.shape()[0].saturating_sub(1));
-            region(map.index_axis(Axis(0), channel), decoder.cam_threshold, placement)
+            let plane = map.index_axis(Axis(0), channel).into_dimensionality::<Ix2>().ok()?;
+            region(plane, decoder.output.cam_threshold, placement)
         });
-        let name = decoder.kinds[kind].clone();
-        defects.push((
-            kind,
-            match mask.and_then(|mask| Some((mask.bounds()?, mask))) {
-                Some((bounds, mask)) => Defect::new(name, confidence, bounds).with_mask(mask),
-                None => Defect::new(name, confidence, whole),
-            },
-        ));
+        let name = decoder.output.kinds[kind].clone();
+        defects.push(match region {
+            Some(region) => Defect::new(name, confidence, region.bounds).with_mask(region.mask),
+            None => Defect::new(name, confidence, whole),
+        });
     }
-    defects
-        .sort_by(|(a_kind, a), (b_kind, b)| b.confidence.get().total_cmp(&a.confidence.get()).then(a_kind.cmp(b_kind)));
-    Ok(Decoded { defects: defects.into_iter().map(|(_, defect)| defect).collect(), score })
+    Decoder::surest_first(&mut defects);
+    Ok(Decoded { defects, score })
 }
 
-fn activate(activation: Activation, values: impl Iterator<Item = f32> + Clone) -> Vec<f32> {
+pub(super) fn activate(activation: Activation, values: impl Iterator<Item = f32> + Clone) -> Vec<f32> {
     match activation {
         Activation::None => values.collect(),
         Activation::Sigmoid => values.map(|v| 1.0 / (1.0 + (-v).exp())).collect(),
@@ -79,83 +76,30 @@ fn activate(activation: Activation, values: impl Iterator<Item = f32> + Clone) -
 
 /// The part of the source image where `map`, interpolated between the centres of its cells, is above `threshold` of
 /// its range and connected with its peak. `None` for a flat map.
-fn region(map: ArrayViewD<'_, f32>, threshold: f32, placement: &Placement) -> Option<Mask> {
-    let (rows, columns) = (map.shape()[0], map.shape()[1]);
+fn region(map: ArrayView2<'_, f32>, threshold: f32, placement: &Placement) -> Option<Region> {
     let (low, high) = map.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
     if high <= low {
         return None;
     }
-    let limit = low + threshold * (high - low);
-    let (width, height) = (placement.source.0 as usize, placement.source.1 as usize);
-    // For each source column (row) the two map cells around it and the share of the second.
-    let taps = |count: usize, cells: usize, model: u32, to_model: &dyn Fn(f64) -> f64| -> Vec<(usize, usize, f32)> {
-        (0..count)
-            .map(|i| {
-                let at = to_model(i as f64 + 0.5) * cells as f64 / f64::from(model) - 0.5;
-                let at = at.clamp(0.0, cells as f64 - 1.0);
-                let first = at.floor() as usize;
-                (first, (first + 1).min(cells - 1), (at - first as f64) as f32)
-            })
-            .collect()
-    };
-    let across = taps(width, columns, placement.model.0, &|x| placement.to_model(x, 0.0).0);
-    let down = taps(height, rows, placement.model.1, &|y| placement.to_model(0.0, y).1);
-    let mut above = vec![false; width * height];
-    let mut peak = (f32::NEG_INFINITY, 0);
-    for (y, &(top, bottom, fy)) in down.iter().enumerate() {
-        for (x, &(left, right, fx)) in across.iter().enumerate() {
-            let upper = map[[top, left]] * (1.0 - fx) + map[[top, right]] * fx;
-            let lower = map[[bottom, left]] * (1.0 - fx) + map[[bottom, right]] * fx;
-            let value = upper * (1.0 - fy) + lower * fy;
-            above[y * width + x] = value >= limit;
-            if value > peak.0 {
-                peak = (value, y * width + x);
-            }
-        }
-    }
     // Where the frame is so cropped or small that no pixel is above the limit there is no region.
-    if !above[peak.1] {
-        return None;
-    }
-    let mut inside = vec![false; width * height];
-    let mut open = vec![peak.1];
-    inside[peak.1] = true;
-    while let Some(at) = open.pop() {
-        let (x, y) = (at % width, at / width);
-        let neighbours = [
-            (x > 0).then(|| at - 1),
-            (x + 1 < width).then(|| at + 1),
-            (y > 0).then(|| at - width),
-            (y + 1 < height).then(|| at + width),
-        ];
-        for next in neighbours.into_iter().flatten() {
-            if above[next] && !inside[next] {
-                inside[next] = true;
-                open.push(next);
-            }
-        }
-    }
-    Some(Mask::from_fn(placement.source.0, placement.source.1, |x, y| inside[y as usize * width + x as usize]))
+    let regions = Surface::new(map).regions(low + threshold * (high - low), placement);
+    regions.into_iter().reduce(|best, next| if next.peak > best.peak { next } else { best })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::defect::Kind;
     use crate::error::Error;
-    use crate::model::Layout;
+    use crate::model::{Layout, OutputConfig};
     use crate::tensor::{Fit, Preprocess};
 
     fn decoder(kinds: &[&str], good: &str, activation: Activation, cam: bool) -> Decoder {
-        Decoder {
-            layout: Layout::Scores { scores: 0, cam: cam.then_some(1) },
-            kinds: kinds.iter().map(|&k| k.into()).collect(),
-            floors: kinds.iter().map(|&k| (k != good).then_some(0.2)).collect(),
-            activation,
-            iou: 0.5,
-            iou_across: None,
-            cam_threshold: 0.5,
-            names: vec!["logits".into(), "cam".into()],
-        }
+        let kinds: Vec<Kind> = kinds.iter().map(|&k| k.into()).collect();
+        let good = kinds.iter().filter(|k| k.as_str() == good).cloned().collect();
+        let output = OutputConfig { activation, good, confidence: 0.2, ..OutputConfig::new(kinds) };
+        let layout = Layout::Scores { scores: 0, cam: cam.then_some(1) };
+        Decoder::of(layout, output, vec!["logits".into(), "cam".into()])
     }
 
     fn placement(width: u32, height: u32) -> Placement {

@@ -32,6 +32,96 @@ impl Mask {
         Mask { width, height, counts }
     }
 
+    /// A mask of an image of `size` (width, height) that is empty but for a window: `bits` row by row, `columns` wide,
+    /// its left top corner at `corner`. What lies outside the image is cut off.
+    pub(crate) fn from_window(size: (u32, u32), corner: (u32, u32), columns: usize, bits: &[bool]) -> Self {
+        let (width, height) = size;
+        let rows = bits.len().checked_div(columns).unwrap_or(0);
+        let mut counts = Vec::new();
+        // Pixels written so far, and where the run under way began.
+        let (mut at, mut value) = (0u64, false);
+        let place = |x: u32, y: u32| u64::from(x) * u64::from(height) + u64::from(y);
+        let mut change = |to: u64, next: bool| {
+            if next != value {
+                counts.push((to - at) as u32);
+                (at, value) = (to, next);
+            }
+        };
+        for column in 0..columns.min(width.saturating_sub(corner.0) as usize) {
+            let x = corner.0 + column as u32;
+            for row in 0..rows.min(height.saturating_sub(corner.1) as usize) {
+                change(place(x, corner.1 + row as u32), bits[row * columns + column]);
+            }
+            // Below the window; at the image's end the run may go on in the next column.
+            let below = corner.1 + (rows as u32).min(height.saturating_sub(corner.1));
+            if below < height || corner.1 > 0 {
+                change(place(x, below), false);
+            }
+        }
+        // A window as high as the image ends without a pixel below it.
+        change(place(width.min(corner.0.saturating_add(columns as u32)), 0), false);
+        let rest = (place(width, 0) - at) as u32;
+        if rest > 0 || counts.is_empty() {
+            counts.push(rest);
+        }
+        Mask { width, height, counts }
+    }
+
+    /// The mask of COCO's compressed text for an image of `width` x `height` pixels. `None` for a text that is none, or
+    /// that covers another number of pixels.
+    pub fn from_coco_counts(width: u32, height: u32, text: &str) -> Option<Self> {
+        let mut counts: Vec<u32> = Vec::new();
+        let mut bytes = text.bytes();
+        while let Some(first) = bytes.next() {
+            let (mut value, mut shift, mut byte) = (0i64, 0, first);
+            loop {
+                let bits = i64::from(byte.checked_sub(48).filter(|b| *b < 64)?);
+                value |= (bits & 0x1f) << shift;
+                shift += 5;
+                if bits & 0x20 == 0 {
+                    // The sign is the last five bits' highest.
+                    if bits & 0x10 != 0 {
+                        value |= -1 << shift;
+                    }
+                    break;
+                }
+                if shift > 35 {
+                    return None;
+                }
+                byte = bytes.next()?;
+            }
+            let before = if counts.len() > 2 { i64::from(counts[counts.len() - 2]) } else { 0 };
+            counts.push(u32::try_from(value + before).ok()?);
+        }
+        let pixels: u64 = counts.iter().map(|&n| u64::from(n)).sum();
+        (pixels == u64::from(width) * u64::from(height)).then_some(Mask { width, height, counts })
+    }
+
+    /// Intersection over union with a mask of the same image, in `0..=1`; 0 where both are empty.
+    pub fn iou(&self, other: &Self) -> f64 {
+        let ends = |mask: &Mask| {
+            let mut end = 0u64;
+            let ends = mask.counts.iter().map(|&n| {
+                end += u64::from(n);
+                end
+            });
+            ends.collect::<Vec<_>>()
+        };
+        let (a, b) = (ends(self), ends(other));
+        let (mut i, mut j, mut at, mut common) = (0, 0, 0u64, 0u64);
+        while i < a.len() && j < b.len() {
+            let next = a[i].min(b[j]);
+            if i % 2 == 1 && j % 2 == 1 {
+                common += next - at;
+            }
+            at = next;
+            i += usize::from(a[i] == next);
+            j += usize::from(b[j] == next);
+        }
+        let union = self.area() + other.area() - common;
+        if union > 0 { common as f64 / union as f64 } else { 0.0 }
+    }
+
     /// Width of the image in pixels.
     pub fn width(&self) -> u32 {
         self.width
@@ -142,11 +232,41 @@ mod tests {
         assert_eq!(Mask::from_fn(2, 2, |_, _| false).to_coco_counts(), "4");
     }
 
+    #[test]
+    fn a_window_as_high_as_the_image_ends_where_it_ends() {
+        let mask = Mask::from_window((5, 2), (1, 0), 2, &[true; 4]);
+        assert_eq!(mask, Mask::from_fn(5, 2, |x, _| x == 1 || x == 2));
+    }
+
+    #[test]
+    fn iou_of_known_masks() {
+        let a = Mask::from_fn(4, 4, |x, _| x < 2);
+        let b = Mask::from_fn(4, 4, |x, y| x < 3 && y < 2);
+        assert_eq!(a.iou(&b), 4.0 / 10.0);
+        assert_eq!(a.iou(&a), 1.0);
+        let none = Mask::from_fn(4, 4, |_, _| false);
+        assert_eq!((a.iou(&none), none.iou(&none)), (0.0, 0.0));
+    }
+
     proptest! {
+        #[test]
+        fn a_window_is_the_same_mask(
+            bits in proptest::collection::vec(any::<bool>(), 12), columns in prop_oneof![Just(3usize), Just(4), Just(6)],
+            x0 in 0u32..8, y0 in 0u32..5, height in 2u32..6,
+        ) {
+            let whole = Mask::from_fn(7, height, |x, y| {
+                let inside = x >= x0 && y >= y0 && ((x - x0) as usize) < columns && ((y - y0) as usize) < 12 / columns;
+                inside && bits[(y - y0) as usize * columns + (x - x0) as usize]
+            });
+            prop_assert_eq!(Mask::from_window((7, height), (x0, y0), columns, &bits), whole);
+        }
+
         #[test]
         fn area_and_runs_agree(bits in proptest::collection::vec(any::<bool>(), 35)) {
             let mask = Mask::from_fn(5, 7, |x, y| bits[(y * 5 + x) as usize]);
             prop_assert_eq!(mask.area(), bits.iter().filter(|&&b| b).count() as u64);
+            prop_assert_eq!(Mask::from_coco_counts(5, 7, &mask.to_coco_counts()), Some(mask.clone()));
+            prop_assert_eq!(Mask::from_coco_counts(6, 7, &mask.to_coco_counts()), None);
             let mut back = vec![false; 35];
             for (x, y, n) in mask.runs() {
                 for y in y..y + n {

@@ -4,7 +4,9 @@
 mod mask;
 mod pixel_box;
 mod placement;
+mod polygon;
 
 pub use mask::Mask;
 pub use pixel_box::PixelBox;
 pub use placement::Placement;
+pub use polygon::Polygon;

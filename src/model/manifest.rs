@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -17,12 +18,24 @@ pub struct Manifest {
     pub name: String,
     /// What the model does.
     pub task: Task,
-    /// SHA-256 of the `.onnx` file, in hexadecimal. Checked when it is there.
+    /// SHA-256 of the `.onnx` file (followed by its `.onnx.data`, where the weights lie in one), in hexadecimal. Checked
+    /// when it is there.
     pub sha256: Option<String>,
     /// How frames become the input tensor.
     pub input: Preprocess,
     /// What the outputs mean.
     pub output: OutputConfig,
+    /// Images with the results that belong to them. Default: there are none.
+    pub golden: Option<GoldenConfig>,
+}
+
+/// The `[golden]` table of a manifest: see [`Golden`](crate::Golden).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct GoldenConfig {
+    /// Folder beside the manifest, or below.
+    pub folder: String,
 }
 
 /// What a model does.
@@ -32,22 +45,54 @@ pub struct Manifest {
 pub enum Task {
     /// Boxes of defects.
     Detect,
+    /// Boxes of defects, each with its shape.
+    Instance,
+    /// A kind for each pixel; connected pixels of a kind are one defect.
+    Segment,
     /// One judgement for the whole frame.
     Classify,
+    /// How unusual the frame is, and where.
+    Anomaly,
 }
 
-/// How the outputs are laid out.
+/// How the outputs are laid out. Each format is described in the module of its decoder and in `docs/FORMATS.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Format {
-    /// Told from task, names and shapes; an error where they do not tell.
+    /// Told from the graph's metadata, or from the names, ranks and shapes of its outputs; an error where they fit
+    /// several formats or none.
     #[default]
     Auto,
     /// Classification: `[B, K]` scores and, if wanted, a class-activation map `[B, K or 1, h, w]`.
     Scores,
     /// Anchor-free detection: probabilities `[B, K, h, w]` and distances `[B, 4, h, w]`.
     Grid,
+    /// YOLOv8, YOLO11, YOLO12: `[B, 4 + K, N]` (centre, size, probabilities). With task `instance`, 32 or so mask
+    /// coefficients follow, and prototypes `[B, 32, h, w]` are a second output.
+    Yolo,
+    /// YOLOv5, YOLOv7: `[B, N, 5 + K]` (centre, size, objectness, probabilities). Masks as for `yolo`.
+    #[serde(rename = "yolo-v5")]
+    YoloV5,
+    /// Oriented boxes of YOLOv8, YOLO11: `[B, 4 + K + 1, N]`, the angle in radians last.
+    YoloObb,
+    /// Oriented boxes with suppression in the graph: `[B, N, 7]`, the angle in radians last.
+    #[serde(rename = "end2end-obb")]
+    End2endObb,
+    /// YOLOv10, YOLO26, or suppression in the graph: `[B, N, 6]` (corners, confidence, kind). Masks as for `yolo`.
+    End2end,
+    /// DETR, RT-DETR, D-FINE, RF-DETR: logits `[B, Q, K]` or, with a last one for "nothing", `[B, Q, K + 1]`, and
+    /// boxes `[B, Q, 4]` (centre, size, in parts of the input's size).
+    Detr,
+    /// Ultralytics' RT-DETR: `[B, N, 6]` (centre and size in parts of the input's size, confidence, kind).
+    Rtdetr,
+    /// torchvision's detectors, for one frame: boxes `[N, 4]` (corners), labels `[N]`, scores `[N]`, and with task
+    /// `instance` masks `[N, 1, H, W]`.
+    Boxes,
+    /// Semantic segmentation: `[B, K, h, w]` (or `[B, 1, h, w]` for one kind), as `activation` says.
+    Mask,
+    /// Anomaly: a map `[B, 1, h, w]`, a score `[B]`, or both.
+    Anomaly,
 }
 
 /// How scores become probabilities.
@@ -72,7 +117,7 @@ pub struct OutputConfig {
     /// How the outputs are laid out. Default `auto`.
     #[serde(default)]
     pub format: Format,
-    /// The kinds, in the order of the graph's channels.
+    /// The kinds, in the order of the graph's channels (for `boxes`, of its label numbers).
     pub kinds: Vec<Kind>,
     /// Those of the kinds that mean "no defect". They are never reported. Default none.
     #[serde(default)]
@@ -80,24 +125,63 @@ pub struct OutputConfig {
     /// Defects below this confidence are not reported, 0 to 1. A policy with lower limits lowers it. Default 0.25.
     #[serde(default = "quarter")]
     pub confidence: f32,
+    /// The same for single kinds, in place of `confidence`. Default none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub confidences: BTreeMap<Kind, f32>,
     /// Of two boxes of the same kind that overlap more than this (IoU), the less sure is dropped. Default 0.5.
     #[serde(default = "half")]
     pub iou: f32,
     /// The same for boxes of different kinds. Default: kinds do not drop each other.
     pub iou_across: Option<f32>,
-    /// `scores`: how the numbers become probabilities. Default `none`: they are.
+    /// Most defects that a detector reports for one frame, the surest first. Default 300.
+    #[serde(default = "three_hundred")]
+    pub max_defects: usize,
+    /// How numbers become probabilities, where the format does not say it. Default `none`: they are.
     #[serde(default)]
     pub activation: Activation,
     /// Name of the graph's output with scores. Default: told from names and shapes.
     pub scores: Option<String>,
-    /// `grid`: name of the graph's output with boxes. Default `boxes`.
+    /// Name of the graph's output with boxes. Default: told from names and shapes.
     pub boxes: Option<String>,
+    /// `anomaly`: name of the graph's output with the map. Default: told from names and shapes.
+    pub map: Option<String>,
     /// `scores`: name of the graph's output with the class-activation map. Default: there is none, and a defect
     /// covers the frame.
     pub cam: Option<String>,
     /// `scores`: the region of a defect is where the map is above this part of its range, 0 to 1. Default 0.5.
     #[serde(default = "half")]
     pub cam_threshold: f32,
+    /// Pixels belong to a defect from this probability (`mask`, masks of `instance`) or this normalised anomaly on,
+    /// 0 to 1. Default 0.5.
+    #[serde(default = "half")]
+    pub pixel_threshold: f32,
+    /// `mask` and `anomaly`: regions of fewer source pixels are not reported. Default 1.
+    #[serde(default = "one")]
+    pub min_area: u64,
+    /// `anomaly`: puts numbers of any scale on 0 to 1. Default: they are on it already.
+    pub normalize: Option<Normalize>,
+}
+
+/// How anomaly numbers of any scale come to 0 to 1, so that the limit between normal and anomalous lies at 0.5:
+/// `(x - threshold) / (max - min) + 0.5`, cut off at 0 and 1. This is anomalib's min-max normalisation
+/// (`anomalib.post_processing`); its exports from version 2 on have it in the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Normalize {
+    /// The number from which on a frame or pixel is anomalous.
+    pub threshold: f32,
+    /// The lowest number seen on validation data.
+    pub min: f32,
+    /// The highest number seen on validation data.
+    pub max: f32,
+}
+
+impl Normalize {
+    /// The number on the scale 0 to 1. NaN stays NaN.
+    pub fn apply(&self, x: f32) -> f32 {
+        ((x - self.threshold) / (self.max - self.min) + 0.5).clamp(0.0, 1.0)
+    }
 }
 
 fn quarter() -> f32 {
@@ -106,6 +190,44 @@ fn quarter() -> f32 {
 
 fn half() -> f32 {
     0.5
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn three_hundred() -> usize {
+    300
+}
+
+impl OutputConfig {
+    /// The defaults for `kinds`.
+    pub fn new(kinds: Vec<Kind>) -> Self {
+        OutputConfig {
+            format: Format::default(),
+            kinds,
+            good: Vec::new(),
+            confidence: quarter(),
+            confidences: BTreeMap::new(),
+            iou: half(),
+            iou_across: None,
+            max_defects: three_hundred(),
+            activation: Activation::default(),
+            scores: None,
+            boxes: None,
+            map: None,
+            cam: None,
+            cam_threshold: half(),
+            pixel_threshold: half(),
+            min_area: one(),
+            normalize: None,
+        }
+    }
+
+    /// The confidence from which on defects of `kind` are reported.
+    pub fn confidence_of(&self, kind: &Kind) -> f32 {
+        self.confidences.get(kind).copied().unwrap_or(self.confidence)
+    }
 }
 
 impl Manifest {
@@ -126,6 +248,12 @@ impl Manifest {
         }
     }
 
+    /// The manifest as text; what is on its default is left out where it can be.
+    pub fn to_toml(&self) -> String {
+        // Every field has a form in TOML: a text that cannot be written would be a defect of this type.
+        toml::to_string(self).unwrap_or_default()
+    }
+
     /// What is wrong with the values, as expected and found.
     fn problem(&self) -> Option<(String, String)> {
         if self.schema != 1 {
@@ -133,6 +261,13 @@ impl Manifest {
         }
         if let Some(problem) = self.input.problem() {
             return Some(("a usable [input] table".to_owned(), problem));
+        }
+        let below = |folder: &str| {
+            let mut parts = Path::new(folder).components().peekable();
+            parts.peek().is_some() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+        };
+        if let Some(golden) = self.golden.as_ref().filter(|golden| !below(&golden.folder)) {
+            return Some(("[golden] folder below the package".to_owned(), format!("`{}`", golden.folder)));
         }
         let output = &self.output;
         if output.kinds.is_empty() {
@@ -146,13 +281,21 @@ impl Manifest {
         if let Some(unknown) = output.good.iter().find(|kind| !output.kinds.contains(kind)) {
             return Some(("[output] good out of the kinds".to_owned(), format!("`{unknown}`")));
         }
+        if let Some(unknown) = output.confidences.keys().find(|kind| !output.kinds.contains(kind)) {
+            return Some(("[output] confidences of the kinds".to_owned(), format!("`{unknown}`")));
+        }
+        if let Some(n) = output.normalize.filter(|n| !(n.max > n.min && n.threshold.is_finite())) {
+            return Some(("[output] normalize with min below max".to_owned(), format!("{n:?}")));
+        }
+        let confidences = output.confidences.values().map(|&value| ("confidences", Some(value)));
         let fractions = [
             ("confidence", Some(output.confidence)),
             ("iou", Some(output.iou)),
             ("iou_across", output.iou_across),
             ("cam_threshold", Some(output.cam_threshold)),
+            ("pixel_threshold", Some(output.pixel_threshold)),
         ];
-        fractions.into_iter().find_map(|(key, value)| {
+        fractions.into_iter().chain(confidences).find_map(|(key, value)| {
             let value = value?;
             (!(0.0..=1.0).contains(&value)).then(|| (format!("[output] {key} of 0 to 1"), value.to_string()))
         })

@@ -1,14 +1,18 @@
 //! The model package: manifest, graph, sessions. ONNX Runtime is used in this module and nowhere else.
 
+mod form;
 mod layout;
 mod manifest;
 mod package;
 mod pool;
+mod proposal;
+mod python;
 mod runtime;
 mod signature;
+mod ultralytics;
 
-pub(crate) use layout::Layout;
-pub use manifest::{Activation, Format, Manifest, OutputConfig, Task};
+pub(crate) use layout::{Layout, Rows};
+pub use manifest::{Activation, Format, GoldenConfig, Manifest, Normalize, OutputConfig, Task};
 pub use package::{Model, Outputs};
 pub use runtime::{RuntimeInfo, init_runtime};
 pub use signature::{Port, Signature};

@@ -5,33 +5,39 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{ArrayView4, ArrayViewD, IxDyn};
 use ort::session::Session;
-use ort::value::{TensorRef, ValueType};
+use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType as Type, ValueType};
 
+use super::form::{InputForm, Staging};
 use super::layout::Layout;
 use super::manifest::Manifest;
 use super::pool::{self, Pool};
-use super::signature::{Port, Signature, list};
+use super::signature::{Port, Signature};
+use super::ultralytics;
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
+use crate::tensor::Fit;
 
-/// A model package that is loaded and fits its manifest: a folder with `model.onnx` and `model.toml`.
+/// A model package that is loaded and fits its manifest: a folder with `model.onnx` and `model.toml`, or a graph whose
+/// own metadata say enough.
 pub struct Model {
     path: PathBuf,
+    manifest_path: PathBuf,
     graph: Vec<u8>,
     manifest: Manifest,
     sha256: Arc<str>,
     manifest_sha256: Arc<str>,
     signature: Signature,
     layout: Layout,
-    max_batch: Option<usize>,
+    form: InputForm,
     pool: Pool,
     sessions: Mutex<usize>,
 }
 
 impl Model {
     /// Loads a model package: a folder with `model.onnx` and `model.toml`, or an `.onnx` file with a `.toml` of the
-    /// same name beside it. ONNX Runtime is found as [`init_runtime`](crate::init_runtime) says. The graph's hash,
-    /// inputs and outputs are checked here against the manifest, not at the first image.
+    /// same name beside it. An `.onnx` file that Ultralytics exported needs no manifest: its metadata are one. ONNX
+    /// Runtime is found as [`init_runtime`](crate::init_runtime) says. The graph's hash, inputs and outputs are checked
+    /// here against the manifest, not at the first image.
     ///
     /// # Errors
     /// [`Error::Model`] for a missing file, a manifest that cannot be used, a hash that differs, or a graph that does
@@ -45,40 +51,62 @@ impl Model {
         } else {
             return Err(Error::model(path, "a folder with model.onnx and model.toml", "nothing there"));
         };
-        let read = |file: &Path| {
-            fs::read(file).map_err(|e| Error::Model {
-                path: file.to_path_buf(),
-                expected: "a file that can be read".to_owned(),
-                found: e.to_string(),
-                source: Some(Box::new(e)),
-            })
+        let stated = if manifest_path.exists() {
+            let text = String::from_utf8(read(&manifest_path)?)
+                .map_err(|e| Error::model(&manifest_path, "a manifest in UTF-8", e.to_string()))?;
+            Some((Manifest::parse(&text, &manifest_path)?, text))
+        } else {
+            None
         };
-        let text = String::from_utf8(read(&manifest_path)?)
-            .map_err(|e| Error::model(&manifest_path, "a manifest in UTF-8", e.to_string()))?;
-        let manifest = Manifest::parse(&text, &manifest_path)?;
         let graph = read(&graph_path)?;
-        let sha256 = sha256_hex(&graph);
-        if let Some(stated) = manifest.sha256.as_ref().filter(|stated| !stated.eq_ignore_ascii_case(&sha256)) {
+        let sha256 = graph_sha256(&graph, &graph_path)?;
+        if let Some(given) =
+            stated.as_ref().and_then(|(m, _)| m.sha256.as_ref()).filter(|s| !s.eq_ignore_ascii_case(&sha256))
+        {
             return Err(Error::model(
                 &graph_path,
-                format!("the SHA-256 {stated} that {} states", manifest_path.display()),
+                format!("the SHA-256 {given} that {} states", manifest_path.display()),
                 sha256,
             ));
         }
         let session = pool::open(&graph, &graph_path)?;
         let signature = signature(&session);
         let fit = |(expected, found)| Error::model(&graph_path, expected, found);
-        let max_batch = check_input(&manifest, &signature).map_err(fit)?;
+        let (manifest, text) = match stated {
+            Some(stated) => stated,
+            None => {
+                let metadata = session.metadata().map_err(|e| fit(("metadata".to_owned(), e.to_string())))?;
+                let manifest =
+                    ultralytics::manifest(&graph_path, &signature, |key| metadata.custom(key)).map_err(fit)?;
+                let Some(manifest) = manifest else {
+                    return Err(Error::model(
+                        &manifest_path,
+                        "a manifest, since the graph's own metadata do not say what it is",
+                        "no such file (`panelqc init` writes one to begin with)",
+                    ));
+                };
+                let text = manifest.to_toml();
+                (manifest, text)
+            }
+        };
+        let form = InputForm::find(&manifest, &signature).map_err(fit)?;
         let layout = Layout::find(&manifest, &signature).map_err(fit)?;
+        if let Some(batch) = form.batch.filter(|&n| layout.single() && n > 1) {
+            return Err(fit((
+                "a batch of 1, since the outputs are one frame's".to_owned(),
+                format!("a batch of {batch}"),
+            )));
+        }
         Ok(Model {
             path: graph_path,
+            manifest_path,
             graph,
             manifest,
             sha256: sha256.into(),
             manifest_sha256: sha256_hex(text.as_bytes()).into(),
             signature,
             layout,
-            max_batch,
+            form,
             pool: Pool::new(session),
             sessions: Mutex::new(1),
         })
@@ -87,6 +115,16 @@ impl Model {
     /// The graph's file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The manifest's file, which is not there for a graph whose own metadata are the manifest.
+    pub fn manifest_path(&self) -> &Path {
+        &self.manifest_path
+    }
+
+    /// The package's folder.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     /// What the manifest says.
@@ -109,9 +147,11 @@ impl Model {
         &self.signature
     }
 
-    /// The largest batch that the graph takes; `None` when its batch axis is dynamic.
+    /// The largest batch that the graph takes; `None` when its batch axis is dynamic. A smaller batch is filled up. It
+    /// is 1 for a graph whose outputs have no batch axis, and for one that takes frames of any size.
     pub fn max_batch(&self) -> Option<usize> {
-        self.max_batch
+        let single = self.layout.single() || self.manifest.input.fit == Fit::Source;
+        if single { Some(1) } else { self.form.batch }
     }
 
     pub(crate) fn layout(&self) -> Layout {
@@ -132,7 +172,8 @@ impl Model {
     }
 
     /// Runs the graph on an input `[N, C, H, W]` and copies its outputs into `outputs`, whose memory is used again.
-    /// Waits for a session when all are in use.
+    /// A graph of another element type, order of axes or fixed batch gets its input turned into that; outputs of any
+    /// number type become `f32`. Waits for a session when all are in use.
     ///
     /// # Errors
     /// [`Error::Inference`] when ONNX Runtime fails.
@@ -140,18 +181,14 @@ impl Model {
         let failed = |message: String| Error::Inference { path: self.path.clone(), message };
         let mut lent = self.pool.lend();
         let Some(session) = lent.get() else { return Err(failed("a session is gone".to_owned())) };
-        let tensor = TensorRef::from_array_view(input).map_err(|e| failed(e.to_string()))?;
-        let results = session.run(ort::inputs![tensor]).map_err(|e| failed(e.to_string()))?;
-        outputs.tensors.resize_with(self.signature.outputs.len(), Tensor::default);
+        let Outputs { tensors, staging } = outputs;
+        let value = self.form.value(input, staging).map_err(|e| failed(e.to_string()))?;
+        let results = session.run([value]).map_err(|e| failed(e.to_string()))?;
+        tensors.resize_with(self.signature.outputs.len(), Tensor::default);
         for index in self.layout.used() {
             let port = &self.signature.outputs[index];
             let value = results.get(&port.name).ok_or_else(|| failed(format!("no output `{}`", port.name)))?;
-            let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| failed(e.to_string()))?;
-            let target = &mut outputs.tensors[index];
-            target.shape.clear();
-            target.shape.extend(shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)));
-            target.data.clear();
-            target.data.extend_from_slice(data);
+            tensors[index].copy(value).map_err(|e| failed(format!("output `{}`: {e}", port.name)))?;
         }
         Ok(())
     }
@@ -167,12 +204,44 @@ impl fmt::Debug for Model {
 #[derive(Debug, Default)]
 pub struct Outputs {
     tensors: Vec<Tensor>,
+    staging: Staging,
 }
 
 #[derive(Debug, Default)]
 struct Tensor {
     shape: Vec<usize>,
     data: Vec<f32>,
+}
+
+impl Tensor {
+    /// Takes over the numbers of an output, as `f32`.
+    fn copy(&mut self, value: &DynValue) -> Result<(), ort::Error> {
+        let shape = match value.dtype() {
+            ValueType::Tensor { ty: Type::Float16, .. } => self.convert::<half::f16>(value, half::f16::to_f32)?,
+            ValueType::Tensor { ty: Type::Int64, .. } => self.convert::<i64>(value, |v| v as f32)?,
+            ValueType::Tensor { ty: Type::Int32, .. } => self.convert::<i32>(value, |v| v as f32)?,
+            _ => {
+                let (shape, data) = value.try_extract_tensor::<f32>()?;
+                self.data.clear();
+                self.data.extend_from_slice(data);
+                shape
+            }
+        };
+        self.shape.clear();
+        self.shape.extend(shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)));
+        Ok(())
+    }
+
+    fn convert<'v, T: PrimitiveTensorElementType + Copy + 'v>(
+        &mut self,
+        value: &'v DynValue,
+        to_f32: impl Fn(T) -> f32,
+    ) -> Result<&'v Shape, ort::Error> {
+        let (shape, data) = value.try_extract_tensor::<T>()?;
+        self.data.clear();
+        self.data.extend(data.iter().map(|&v| to_f32(v)));
+        Ok(shape)
+    }
 }
 
 impl Outputs {
@@ -184,11 +253,32 @@ impl Outputs {
 
     #[cfg(test)]
     pub(crate) fn from_tensors(tensors: impl IntoIterator<Item = (Vec<usize>, Vec<f32>)>) -> Self {
-        Outputs { tensors: tensors.into_iter().map(|(shape, data)| Tensor { shape, data }).collect() }
+        Outputs {
+            tensors: tensors.into_iter().map(|(shape, data)| Tensor { shape, data }).collect(),
+            staging: Staging::default(),
+        }
     }
 }
 
-fn signature(session: &Session) -> Signature {
+/// The bytes of a file of the package.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).map_err(|e| Error::Model {
+        path: file.to_path_buf(),
+        expected: "a file that can be read".to_owned(),
+        found: e.to_string(),
+        source: Some(Box::new(e)),
+    })
+}
+
+/// SHA-256 of a graph, followed by the weights that lie in a file beside it, `NAME.onnx.data`, where there is one.
+pub(super) fn graph_sha256(graph: &[u8], path: &Path) -> Result<String> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".data");
+    let beside = Path::new(&beside);
+    Ok(if beside.is_file() { sha256_hex(&[graph, &read(beside)?].concat()) } else { sha256_hex(graph) })
+}
+
+pub(super) fn signature(session: &Session) -> Signature {
     let port = |name: &str, dtype: &ValueType| {
         let (element, shape) = match dtype {
             ValueType::Tensor { ty, shape, .. } => {
@@ -201,20 +291,5 @@ fn signature(session: &Session) -> Signature {
     Signature {
         inputs: session.inputs().iter().map(|o| port(o.name(), o.dtype())).collect(),
         outputs: session.outputs().iter().map(|o| port(o.name(), o.dtype())).collect(),
-    }
-}
-
-/// Checks the graph's input and gives the largest batch, `None` for a dynamic one.
-fn check_input(manifest: &Manifest, signature: &Signature) -> Result<Option<usize>, (String, String)> {
-    let [height, width] = manifest.input.size.map(|side| Some(side as usize));
-    let shape = [None, Some(manifest.input.tensor_channels()), height, width];
-    let wanted = Port { name: "any".to_owned(), element: "f32".to_owned(), shape: shape.to_vec() };
-    match &signature.inputs[..] {
-        [input] if input.element == "f32" && input.fits(&shape) => match input.shape[0] {
-            None => Ok(None),
-            Some(1) => Ok(Some(1)),
-            Some(n) => Err(("a batch axis that is dynamic or 1".to_owned(), format!("a fixed batch of {n}"))),
-        },
-        inputs => Err((format!("one input {wanted}"), list(inputs))),
     }
 }

@@ -62,6 +62,8 @@ impl Drop for Lent<'_> {
 /// parallelism.
 pub(super) fn open(graph: &[u8], path: &Path) -> Result<Session> {
     let environment = runtime::environment()?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.to_string_lossy();
     let build = || -> Result<Session, ort::Error> {
         // Errors of the builder carry the builder, which cannot cross threads.
         let plain = |e: ort::Error<SessionBuilder>| -> ort::Error { e.into() };
@@ -73,6 +75,9 @@ pub(super) fn open(graph: &[u8], path: &Path) -> Result<Session> {
             .with_intra_op_spinning(false)
             .map_err(plain)?
             .with_inter_op_spinning(false)
+            .map_err(plain)?
+            // Where the graph's weights lie, when they are a file of their own.
+            .with_config_entry("session.model_external_initializers_file_folder_path", &folder)
             .map_err(plain)?
             .commit_from_memory(graph)
     };

@@ -108,6 +108,15 @@ impl Overlay {
                 }
             }
         }
+        if let Some(corners) = defect.corners {
+            let corners = corners.map(|[x, y]| [x, y + top as f32]);
+            for (width, colour) in [(line + 2, DARK), (line, colour)] {
+                for (from, to) in corners.iter().zip(corners.iter().cycle().skip(1)) {
+                    segment(canvas, *from, *to, width, colour);
+                }
+            }
+            return;
+        }
         let (x0, y0, x1, y1) = sides(defect, top);
         frame_rect(canvas, x0 - line - 1, y0 - line - 1, x1 + line + 1, y1 + line + 1, line + 2, DARK);
         frame_rect(canvas, x0 - line, y0 - line, x1 + line, y1 + line, line, colour);
@@ -212,6 +221,19 @@ fn frame_rect(canvas: &mut RgbImage, x0: i64, y0: i64, x1: i64, y1: i64, line: i
     fill_rect(canvas, x1 - line, y0, x1, y1, colour);
 }
 
+/// A straight line, `width` pixels wide, between two points that may lie outside the picture.
+fn segment(canvas: &mut RgbImage, [x0, y0]: [f32; 2], [x1, y1]: [f32; 2], width: i64, colour: Rgb<u8>) {
+    // Far outside there is nothing to draw, and no reason to walk there.
+    let reach = 2.0 * (canvas.width() + canvas.height()) as f32;
+    let steps = ((x1 - x0).abs().max((y1 - y0).abs()).ceil()).clamp(1.0, reach) as i64;
+    for step in 0..=steps {
+        let share = step as f32 / steps as f32;
+        let place = |from: f32, to: f32| (from + (to - from) * share).clamp(-1e6, 1e6) as i64 - width / 2;
+        let (left, top) = (place(x0, x1), place(y0, y1));
+        fill_rect(canvas, left, top, left + width, top + width, colour);
+    }
+}
+
 fn paste(canvas: &mut RgbImage, frame: &Frame, top: u32) {
     let width = frame.width() as usize;
     let start = top as usize * width * 3;
@@ -227,5 +249,23 @@ fn paste(canvas: &mut RgbImage, frame: &Frame, top: u32) {
         Pixels::Gray16(v) => repeat(out, &mut v.iter().map(high)),
         Pixels::Rgb8(v) => out.copy_from_slice(v),
         Pixels::Rgb16(v) => out.iter_mut().zip(v).for_each(|(o, v)| *o = high(v)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_runs_between_its_ends_and_stops_at_the_border() {
+        let red = Rgb([255, 0, 0]);
+        let mut canvas = RgbImage::new(20, 20);
+        segment(&mut canvas, [2.0, 2.0], [17.0, 12.0], 1, red);
+        let at = |x, y| canvas.get_pixel(x, y).0[0];
+        assert_eq!((at(2, 2), at(17, 12), at(8, 6), at(8, 12)), (255, 255, 255, 0));
+        let before = canvas.clone();
+        segment(&mut canvas, [-1e30, -50.0], [1e30, -50.0], 3, red);
+        segment(&mut canvas, [f32::NAN, 5.0], [5.0, f32::INFINITY], 3, Rgb([0, 0, 0]));
+        assert!(canvas.pixels().zip(before.pixels()).filter(|(a, b)| a != b).count() < 40);
     }
 }

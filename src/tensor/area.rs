@@ -7,16 +7,23 @@ pub(super) struct Area {
 
 /// A pixel value: 8 or 16 bits.
 pub(super) trait Value: Copy + Default + Into<f32> {
+    /// Whether it is 8 bits.
+    const EIGHT_BITS: bool;
+
     fn round(value: f32) -> Self;
 }
 
 impl Value for u8 {
+    const EIGHT_BITS: bool = true;
+
     fn round(value: f32) -> Self {
         (value + 0.5) as u8
     }
 }
 
 impl Value for u16 {
+    const EIGHT_BITS: bool = false;
+
     fn round(value: f32) -> Self {
         (value + 0.5) as u16
     }

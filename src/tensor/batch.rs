@@ -1,7 +1,7 @@
 use ndarray::{Array4, ArrayView4, Axis, Slice};
 
-use super::preprocess::{Preprocess, Scratch};
-use crate::error::Result;
+use super::preprocess::{Fit, Preprocess, Scratch};
+use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::geometry::Placement;
 
@@ -43,10 +43,22 @@ impl Batch {
     /// Preprocesses a frame, with its reference where the model compares, into the next place.
     ///
     /// # Errors
-    /// [`Error::Image`](crate::Error::Image) when the reference is missing or of another size. The batch is then as
+    /// [`Error::Image`] when the reference is missing or of another size, or, with fit `source`, when the batch holds a
+    /// frame of another size. The batch is then as
     /// it was.
     pub fn push(&mut self, frame: &Frame, reference: Option<&Frame>) -> Result<()> {
         let at = self.len();
+        if self.config.fit == Fit::Source {
+            let (height, width) = (frame.height() as usize, frame.width() as usize);
+            let (_, channels, h, w) = self.tensor.dim();
+            if (h, w) != (height, width) {
+                if at > 0 {
+                    let other = format!("{width} x {height} among {w} x {h}");
+                    return Err(Error::image(frame.name(), "frames of one size in a batch", other));
+                }
+                self.tensor = Array4::zeros((1, channels, height, width));
+            }
+        }
         let (capacity, c, h, w) = self.tensor.dim();
         if at == capacity {
             let mut grown = Array4::zeros((capacity * 2, c, h, w));

@@ -2,6 +2,8 @@
 
 mod area;
 mod batch;
+mod opencv;
+mod pillow;
 mod preprocess;
 mod resize;
 

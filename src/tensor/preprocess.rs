@@ -13,7 +13,7 @@ use crate::geometry::Placement;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Preprocess {
-    /// Height and width of the model's input, in pixels.
+    /// Height and width of the model's input, in pixels. With fit `source`, of an input that is typical.
     pub size: [u32; 2],
     /// Channels and their order. Default `rgb`.
     #[serde(default)]
@@ -21,11 +21,13 @@ pub struct Preprocess {
     /// How the frame is fitted into the input. Default `letterbox`.
     #[serde(default)]
     pub fit: Fit,
+    /// `crop`: pixels of the frame's shorter side before the middle is cut out. Default: the input is just filled.
+    pub shorter: Option<u32>,
     /// Resampling kernel. Default `bilinear`.
     #[serde(default)]
     pub resize: Kernel,
     /// Whether `bilinear` and `bicubic` widen their kernel when they shrink a picture, as PIL and torchvision do and
-    /// OpenCV does not. Default `true`. `nearest` and `area` do not look at it.
+    /// OpenCV does not. Default `true`. The other kernels do not look at it.
     #[serde(default = "yes")]
     pub antialias: bool,
     /// Gray value around a letterboxed frame, 0 to 255. Default 114.
@@ -99,14 +101,18 @@ pub enum Fit {
     Letterbox,
     /// The whole frame, proportions not kept.
     Stretch,
-    /// The shorter side fills the input and what is over on the longer side is cut off, half on each side. What is
-    /// cut off is not inspected.
+    /// The shorter side becomes [`shorter`](Preprocess::shorter) pixels, and the middle is cut out; sizes and offsets
+    /// rounded as torchvision's `Resize` and `CenterCrop` do. What is cut off is not inspected.
     Crop,
+    /// The frame as it is: the graph takes any size, and resizes by itself (torchvision's detectors). One frame at a
+    /// time.
+    Source,
 }
 
-/// Resampling kernel. Pixel centres lie at half coordinates.
+/// Resampling kernel. Pixel centres lie at half coordinates. The kernels that are named after a library give what that
+/// library gives; the others are what they say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kernel {
     /// The pixel that the centre falls into.
@@ -118,6 +124,22 @@ pub enum Kernel {
     Bicubic,
     /// Mean over the covered area, parts of pixels by their share.
     Area,
+    /// PIL's `BILINEAR`, also torchvision's and Ultralytics' for pictures that PIL read: the kernel widens when it
+    /// shrinks a picture.
+    PillowBilinear,
+    /// PIL's `BICUBIC`, the same.
+    PillowBicubic,
+    /// torchvision's `resize` of 8-bit tensors with `antialias=True`: PIL's kernel with other rounding.
+    TorchvisionBilinear,
+    /// The same with its bicubic kernel.
+    TorchvisionBicubic,
+    /// PyTorch's `interpolate(mode="bilinear")` of floating-point pixels, without antialias: two neighbours, and nothing
+    /// is rounded (RF-DETR).
+    TorchBilinear,
+    /// OpenCV's `INTER_LINEAR`, Ultralytics' and most detectors' letterbox: two neighbours, whatever the scale.
+    OpencvLinear,
+    /// OpenCV's `INTER_AREA`.
+    OpencvArea,
 }
 
 /// Buffers that preprocessing reuses from one frame to the next; one for each worker.
@@ -135,6 +157,7 @@ impl Preprocess {
             size: [height, width],
             channels: Channels::default(),
             fit: Fit::default(),
+            shorter: None,
             resize: Kernel::default(),
             antialias: yes(),
             pad: gray(),
@@ -165,6 +188,9 @@ impl Preprocess {
                 return Some(format!("{name}: expected finite numbers (std above 0), found {bad}"));
             }
         }
+        if let Some(shorter) = self.shorter.filter(|&n| n < height.max(width) || n > 16_384) {
+            return Some(format!("shorter: expected {} to 16384 pixels, found {shorter}", height.max(width)));
+        }
         if !self.scale.is_finite() || self.scale == 0.0 {
             return Some(format!("scale: expected a finite number other than 0, found {}", self.scale));
         }
@@ -173,7 +199,7 @@ impl Preprocess {
 
     /// Where a frame of `width` x `height` pixels lies in the input.
     pub fn placement(&self, width: u32, height: u32) -> Placement {
-        let [model_height, model_width] = self.size;
+        let [model_height, model_width] = if self.fit == Fit::Source { [height, width] } else { self.size };
         let (w, h) = (f64::from(width), f64::from(height));
         let (rx, ry) = (f64::from(model_width) / w, f64::from(model_height) / h);
         let scaled = |ratio: f64| {
@@ -181,7 +207,7 @@ impl Preprocess {
             (side(w), side(h))
         };
         let (resized, offset) = match self.fit {
-            Fit::Stretch => ((model_width, model_height), (0, 0)),
+            Fit::Stretch | Fit::Source => ((model_width, model_height), (0, 0)),
             Fit::Letterbox => {
                 let (rw, rh) = scaled(rx.min(ry));
                 let resized = (rw.min(model_width), rh.min(model_height));
@@ -190,8 +216,13 @@ impl Preprocess {
                 (resized, (lead(model_width, resized.0), lead(model_height, resized.1)))
             }
             Fit::Crop => {
-                let (rw, rh) = scaled(rx.max(ry));
-                let resized = (rw.max(model_width), rh.max(model_height));
+                let ratio = match self.shorter {
+                    Some(shorter) => f64::from(shorter) / w.min(h),
+                    None => rx.max(ry),
+                };
+                // torchvision's Resize cuts the longer side's fraction off.
+                let side = |s: f64, model: u32| ((s * ratio + 1e-9).floor() as u32).max(model);
+                let resized = (side(w, model_width), side(h, model_height));
                 // torchvision's center_crop.
                 let cut = |side: u32, model: u32| -((f64::from(side - model) / 2.0).round_ties_even() as i64);
                 (resized, (cut(resized.0, model_width), cut(resized.1, model_height)))
@@ -209,7 +240,7 @@ impl Preprocess {
         out: &mut [f32],
     ) -> Result<Placement> {
         let placement = self.placement(frame.width(), frame.height());
-        let half = self.channels.count() * self.size[0] as usize * self.size[1] as usize;
+        let half = self.channels.count() * placement.model.0 as usize * placement.model.1 as usize;
         self.write_frame(frame, &placement, scratch, &mut out[..half])?;
         if self.reference {
             let Some(reference) = reference else {
@@ -246,7 +277,7 @@ impl Preprocess {
             (true, true) => converted.view(),
             (true, false) => Raster::of(frame),
         };
-        let [height, width] = self.size.map(|side| side as usize);
+        let (width, height) = (at.model.0 as usize, at.model.1 as usize);
         let source_channels = if to_gray { 1 } else { frame.channels() };
         for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
             let norm = Norm {
@@ -263,6 +294,9 @@ impl Preprocess {
             match pixels {
                 View::Eight(values) => {
                     norm.fill(plane, width, at, values, from, source_channels, |v: u8| f32::from(v));
+                }
+                View::Real(values) => {
+                    norm.fill(plane, width, at, values, from, source_channels, |v: f32| v);
                 }
                 View::Sixteen(values) => {
                     norm.fill(plane, width, at, values, from, source_channels, |v: u16| f32::from(v) / 257.0);
@@ -282,6 +316,8 @@ fn pick(values: &[f64], channel: usize) -> f32 {
 pub(crate) enum View<'a> {
     Eight(&'a [u8]),
     Sixteen(&'a [u16]),
+    /// On the scale 0 to 255.
+    Real(&'a [f32]),
 }
 
 impl View<'_> {
@@ -290,6 +326,7 @@ impl View<'_> {
         match self {
             View::Eight(values) => values.len(),
             View::Sixteen(values) => values.len(),
+            View::Real(values) => values.len(),
         }
     }
 }
@@ -401,6 +438,17 @@ mod tests {
     }
 
     #[test]
+    fn crop_rounds_as_torchvision() {
+        // Resize(160) of 640x360 is 284x160 (284.4), CenterCrop(160) begins at round(62.0); Resize(144) of 233x141 is
+        // 237x144 (237.96), CenterCrop(128) begins at round(54.5) = 54 and round(8.0) = 8.
+        let c = Preprocess { fit: Fit::Crop, ..Preprocess::new(160, 160) };
+        assert_eq!((c.placement(640, 360).resized, c.placement(640, 360).offset), ((284, 160), (-62, 0)));
+        let c = Preprocess { fit: Fit::Crop, shorter: Some(144), ..Preprocess::new(128, 128) };
+        assert_eq!((c.placement(233, 141).resized, c.placement(233, 141).offset), ((237, 144), (-54, -8)));
+        assert!(Preprocess { shorter: Some(127), ..c }.problem().unwrap().contains("shorter: expected 128"));
+    }
+
+    #[test]
     fn channel_order_and_normalisation() {
         let rgb = frame(1, 1, Pixels::Rgb8(vec![10, 20, 30]));
         let mut c = config(1, 1, Channels::Bgr, Fit::Stretch);
@@ -453,7 +501,7 @@ mod tests {
         #[test]
         fn placement_round_trip(
             w in 1u32..5000, h in 1u32..5000, mw in 1u32..1500, mh in 1u32..1500,
-            fit in prop_oneof![Just(Fit::Letterbox), Just(Fit::Stretch), Just(Fit::Crop)],
+            fit in prop_oneof![Just(Fit::Letterbox), Just(Fit::Stretch), Just(Fit::Crop), Just(Fit::Source)],
             x in 0.0..1.0f64, y in 0.0..1.0f64,
         ) {
             let p = Preprocess { fit, ..Preprocess::new(mh, mw) }.placement(w, h);
@@ -462,8 +510,8 @@ mod tests {
             let (bx, by) = p.to_source(mx, my);
             prop_assert!((bx - x).abs() < 1e-6 && (by - y).abs() < 1e-6);
             match fit {
-                Fit::Letterbox | Fit::Stretch => {
-                    prop_assert!(mx >= -1e-9 && my >= -1e-9 && mx <= f64::from(mw) + 1e-9 && my <= f64::from(mh) + 1e-9);
+                Fit::Letterbox | Fit::Stretch | Fit::Source => {
+                    prop_assert!(mx >= -1e-9 && my >= -1e-9 && mx <= f64::from(p.model.0) + 1e-9 && my <= f64::from(p.model.1) + 1e-9);
                 }
                 Fit::Crop => prop_assert!(p.resized.0 >= mw && p.resized.1 >= mh),
             }

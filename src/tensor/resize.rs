@@ -4,6 +4,8 @@ use fir::pixels::{U8, U8x3, U16, U16x3};
 use fir::{FilterType, PixelTrait, ResizeAlg, ResizeOptions};
 
 use super::area::{Area, Value};
+use super::opencv::Opencv;
+use super::pillow::{Filter, Pillow, Style};
 use super::preprocess::{Kernel, View};
 use crate::frame::{Frame, Pixels};
 
@@ -12,12 +14,25 @@ use crate::frame::{Frame, Pixels};
 pub(crate) struct Raster {
     eight: Vec<u8>,
     sixteen: Vec<u16>,
-    deep: bool,
+    real: Vec<f32>,
+    holds: Holds,
+}
+
+#[derive(Default, Clone, Copy)]
+enum Holds {
+    #[default]
+    Eight,
+    Sixteen,
+    Real,
 }
 
 impl Raster {
     pub(crate) fn view(&self) -> View<'_> {
-        if self.deep { View::Sixteen(&self.sixteen) } else { View::Eight(&self.eight) }
+        match self.holds {
+            Holds::Eight => View::Eight(&self.eight),
+            Holds::Sixteen => View::Sixteen(&self.sixteen),
+            Holds::Real => View::Real(&self.real),
+        }
     }
 
     /// The gray picture of a colour frame; of a gray frame, a copy.
@@ -31,13 +46,13 @@ impl Raster {
     }
 
     fn set_eight(&mut self, values: impl Iterator<Item = u8>) {
-        self.deep = false;
+        self.holds = Holds::Eight;
         self.eight.clear();
         self.eight.extend(values);
     }
 
     fn set_sixteen(&mut self, values: impl Iterator<Item = u16>) {
-        self.deep = true;
+        self.holds = Holds::Sixteen;
         self.sixteen.clear();
         self.sixteen.extend(values);
     }
@@ -62,10 +77,46 @@ fn nearest<T: Value>(source: &[T], from: (u32, u32), target: &mut Vec<T>, to: (u
     }
 }
 
+/// Linear between two neighbours in each direction, whatever the scale, not rounded; the scale of the values is
+/// `to_255`'s.
+fn bilinear<T: Copy>(
+    source: &[T],
+    to_255: impl Fn(T) -> f32,
+    from: (u32, u32),
+    target: &mut Vec<f32>,
+    to: (u32, u32),
+    channels: usize,
+) {
+    let taps = |from: u32, to: u32| {
+        let (scale, last) = (from as f32 / to as f32, from as usize - 1);
+        let tap = move |i: u32| {
+            let at = ((i as f32 + 0.5) * scale - 0.5).max(0.0);
+            let first = (at as usize).min(last);
+            (first, (first + 1).min(last), at - first as f32)
+        };
+        (0..to).map(tap).collect::<Vec<_>>()
+    };
+    let (columns, rows) = (taps(from.0, to.0), taps(from.1, to.1));
+    for (top, bottom, down) in rows {
+        let row = |y: usize| &source[y * from.0 as usize * channels..];
+        let (top, bottom) = (row(top), row(bottom));
+        for &(left, right, across) in &columns {
+            for c in 0..channels {
+                let mix = |row: &[T]| {
+                    to_255(row[left * channels + c]) * (1.0 - across) + to_255(row[right * channels + c]) * across
+                };
+                target.push(mix(top) * (1.0 - down) + mix(bottom) * down);
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Resize {
     resizer: fir::Resizer,
     area: Area,
+    opencv: Opencv,
+    pillow: Pillow,
 }
 
 impl Resize {
@@ -81,15 +132,26 @@ impl Resize {
     ) -> Result<(), String> {
         let pixels = |(w, h): (u32, u32)| w as usize * h as usize;
         let channels = source.len() / pixels(from);
-        target.deep = matches!(source, View::Sixteen(_));
+        if kernel == Kernel::TorchBilinear {
+            target.holds = Holds::Real;
+            target.real.clear();
+            match source {
+                View::Eight(v) => bilinear(v, f32::from, from, &mut target.real, to, channels),
+                View::Sixteen(v) => bilinear(v, |v| f32::from(v) / 257.0, from, &mut target.real, to, channels),
+                View::Real(v) => bilinear(v, |v| v, from, &mut target.real, to, channels),
+            }
+            return Ok(());
+        }
+        target.holds = if matches!(source, View::Sixteen(_)) { Holds::Sixteen } else { Holds::Eight };
         let filter = |filter| if antialias { ResizeAlg::Convolution(filter) } else { ResizeAlg::Interpolation(filter) };
         let algorithm = match kernel {
             Kernel::Bilinear => filter(FilterType::Bilinear),
             Kernel::Bicubic => filter(FilterType::CatmullRom),
-            Kernel::Nearest | Kernel::Area => {
+            _ => {
                 match source {
                     View::Eight(values) => self.exact(kernel, values, from, &mut target.eight, to, channels),
                     View::Sixteen(values) => self.exact(kernel, values, from, &mut target.sixteen, to, channels),
+                    View::Real(_) => return Err("only whole pixels are resized".to_owned()),
                 }
                 return Ok(());
             }
@@ -114,6 +176,7 @@ impl Resize {
                     self.typed::<U16x3>(values, from, out, to, &options)
                 }
             }
+            View::Real(_) => Err("only whole pixels are resized".to_owned()),
         }
     }
 
@@ -127,10 +190,17 @@ impl Resize {
         to: (u32, u32),
         channels: usize,
     ) {
-        if kernel == Kernel::Area {
-            self.area.run(values, from, target, to, channels);
-        } else {
-            nearest(values, from, target, to, channels);
+        let pillow = &mut self.pillow;
+        let mut two_pass = |filter, style| pillow.run(values, from, target, to, channels, (filter, style));
+        match kernel {
+            Kernel::Area => self.area.run(values, from, target, to, channels),
+            Kernel::OpencvLinear => self.opencv.linear(&mut self.area, values, from, target, to, channels),
+            Kernel::OpencvArea => self.opencv.area(&mut self.area, values, from, target, to, channels),
+            Kernel::PillowBilinear => two_pass(Filter::Bilinear, Style::Pillow),
+            Kernel::PillowBicubic => two_pass(Filter::Bicubic, Style::Pillow),
+            Kernel::TorchvisionBilinear => two_pass(Filter::Bilinear, Style::Torchvision),
+            Kernel::TorchvisionBicubic => two_pass(Filter::Bicubic, Style::Torchvision),
+            _ => nearest(values, from, target, to, channels),
         }
     }
 
@@ -176,6 +246,7 @@ mod tests {
                             0.0
                         }
                     }),
+                    _ => unreachable!("compared with the library of its name in tests/parity"),
                 };
                 let width = if antialias { ratio.max(1.0) } else { 1.0 };
                 let (mut sum, mut total) = (0.0, 0.0);

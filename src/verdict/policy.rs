@@ -9,7 +9,7 @@ use super::judge::{Judgement, Verdict};
 use crate::defect::{Defect, Kind};
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
-use crate::model::Model;
+use crate::model::{Model, OutputConfig};
 
 /// Confidence limits for one kind of defect, both in `0..=1`, `review <= fail`.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -70,13 +70,14 @@ impl Policy {
     }
 
     /// The policy of a model that comes without one: any defect that the manifest reports fails the panel.
-    pub(crate) fn of_manifest(confidence: f32) -> Self {
+    pub(crate) fn of_manifest(output: &OutputConfig) -> Self {
+        let limits = |confidence: f32| Limits { review: confidence, fail: confidence };
         Policy {
             name: "manifest".to_owned(),
             path: PathBuf::new(),
             model: None,
-            default: Limits { review: confidence, fail: confidence },
-            kinds: BTreeMap::new(),
+            default: limits(output.confidence),
+            kinds: output.confidences.iter().map(|(kind, &confidence)| (kind.clone(), limits(confidence))).collect(),
             sha256: None,
         }
     }

@@ -66,6 +66,24 @@ pub(super) fn solar_cells() -> Result<PathBuf, Failure> {
     Ok(SOLAR_CELLS.fetch()?.join("elpv_dataset/data"))
 }
 
+/// The Python of a virtual environment in target/ with the packages of a list; made when it is not there.
+pub(super) fn environment(name: &str, requirements: &Path) -> Result<PathBuf, Failure> {
+    let folder = target().join("fetched").join(name);
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let ready = folder.join("ready");
+    if !ready.is_file() {
+        eprintln!("installing {} into {} ...", requirements.display(), folder.display());
+        let step = |command: &mut Command| -> Result<(), Failure> {
+            let status = command.status().map_err(|e| format!("cannot run {command:?}: {e}"))?;
+            if status.success() { Ok(()) } else { Err(format!("failed: {command:?}").into()) }
+        };
+        step(Command::new(self::python()?).args(["-m", "venv"]).arg(&folder))?;
+        step(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
+        fs::write(&ready, "").map_err(|e| format!("{}: {e}", ready.display()))?;
+    }
+    Ok(python)
+}
+
 impl Wheel {
     /// The folder with the unpacked wheel; fetches it the first time.
     fn fetch(&self) -> Result<PathBuf, Failure> {

@@ -10,6 +10,7 @@ cargo xtask demo      inspect the solar cells that the model has not seen, on a 
 cargo xtask test      run all tests (arguments go to cargo test)
 cargo xtask fetch     fetch ONNX Runtime and the solar-cell pictures into target/, nothing else
 cargo xtask verify    measure both models on the labelled data that is there, and compare with Python's results
+cargo xtask parity    make tests/parity anew with the exporters' own packages (minutes, some GB)
 cargo xtask bench     run the criterion benches (arguments go to cargo bench)
 ";
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         "test" => test(&rest),
         "fetch" => fetch::runtime().and_then(|_| fetch::solar_cells()).map(|_| ()),
         "verify" => verify(),
+        "parity" => parity(),
         "bench" => bench(&rest),
         _ => Err(HELP.into()),
     };
@@ -82,6 +84,20 @@ fn demo(rest: &[String]) -> Result<(), Failure> {
 
 fn test(rest: &[String]) -> Result<(), Failure> {
     run(cargo()?.args(["test", "--workspace"]).args(rest))
+}
+
+/// Makes the stored results of other pipelines anew, in a virtual environment that is thrown away with target/.
+fn parity() -> Result<(), Failure> {
+    let folder = root().join("tests/parity");
+    let python = fetch::environment("parity", &folder.join("requirements.txt"))?;
+    for recipe in ["images", "resize", "ultralytics", "torchvision", "form", "transformers", "anomalib"] {
+        let script =
+            folder.join(if recipe == "images" { "images.py".to_owned() } else { format!("{recipe}_cases.py") });
+        println!("== {}", script.display());
+        run(Command::new(&python).arg(&script).env("OMP_NUM_THREADS", "1"))?;
+    }
+    println!("== comparing");
+    test(&["--test".to_owned(), "parity".to_owned()])
 }
 
 fn bench(rest: &[String]) -> Result<(), Failure> {

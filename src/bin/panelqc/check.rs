@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use panelqc::{Frame, Inspector, Model, Panel, Pixels, Policy, init_runtime};
+use panelqc::{Frame, Golden, Inspector, Model, Panel, Pixels, Policy, init_runtime};
 
 use super::Failure;
 
@@ -44,9 +44,29 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(policy) = policy {
         builder = builder.policy(policy);
     }
-    let report = builder.build()?.inspect(&panel)?;
+    let inspector = builder.build()?;
+    let report = inspector.inspect(&panel)?;
     let infer = report.ms.map_or(0.0, |ms| ms.infer);
     writeln!(out, "run       a gray picture: score {}, {infer:.1} ms", report.score.unwrap_or(0.0))?;
+    let mut failed = 0;
+    for replay in
+        Golden::load(inspector.model())?.map(|golden| golden.replay(&inspector)).transpose()?.unwrap_or_default()
+    {
+        let state = if replay.problems.is_empty() { "as recorded" } else { "NOT as recorded" };
+        writeln!(
+            out,
+            "golden    {}: {state}; {} defects, tensor within {:.3} gray levels ({:.4} on average)",
+            replay.image, replay.defects, replay.worst_level, replay.mean_level
+        )?;
+        for problem in &replay.problems {
+            writeln!(out, "          {problem}")?;
+        }
+        failed += usize::from(!replay.problems.is_empty());
+    }
+    if failed > 0 {
+        writeln!(out, "failed    {failed} golden images are not as recorded")?;
+        return Ok(ExitCode::FAILURE);
+    }
     writeln!(out, "ok")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use super::Failure;
 /// The options of every command that inspects.
 #[derive(clap::Args)]
 pub(super) struct EngineArgs {
-    /// Model package: a folder with model.onnx and model.toml, or an .onnx file with a .toml beside it.
+    /// Model package: a folder with model.onnx and model.toml, an .onnx file with a .toml beside it, or an .onnx file that Ultralytics exported.
     #[arg(long)]
     model: PathBuf,
     /// Rules of the verdict. Without them any defect that the manifest reports fails the panel.
@@ -17,18 +17,21 @@ pub(super) struct EngineArgs {
     /// Worker threads [default: what this process may use].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Images that go through the model together.
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(super) batch: usize,
+    /// Images that go through the model together [default: what the graph is fixed to, otherwise 1].
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
 }
 
 impl EngineArgs {
     /// An inspector with these options.
     pub(super) fn builder(&self) -> Result<InspectorBuilder, Failure> {
         let policy = self.policy.as_ref().map(Policy::load).transpose()?;
-        let mut builder = Inspector::builder(Model::load(&self.model)?).batch(self.batch);
+        let mut builder = Inspector::builder(Model::load(&self.model)?);
         if let Some(policy) = policy {
             builder = builder.policy(policy);
+        }
+        if let Some(batch) = self.batch {
+            builder = builder.batch(batch);
         }
         if let Some(threads) = self.threads {
             builder = builder.threads(threads);

@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .collect();
     bar.finish_and_clear();
     let evaluation = Evaluation::new(inspector.model(), &samples, &reports, start.elapsed().as_secs_f64());
-    print(&evaluation, inspector.threads(), args.engine.batch)?;
+    print(&evaluation, inspector.threads(), inspector.batch())?;
     if let Some(path) = &args.json {
         write_json(path, &evaluation)?;
     }

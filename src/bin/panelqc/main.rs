@@ -3,6 +3,8 @@
 mod check;
 mod engine;
 mod eval;
+mod golden;
+mod init;
 mod inspect;
 mod output;
 
@@ -28,6 +30,10 @@ enum Command {
     Eval(eval::Args),
     /// Load a model package, check it and run it once.
     Check(check::Args),
+    /// Record images with their results in a model package, for `check` to replay.
+    Golden(golden::Args),
+    /// Write a manifest to begin with for an ONNX graph.
+    Init(init::Args),
 }
 
 /// What stopped a command: the message for stderr.
@@ -38,6 +44,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Golden(args) => golden::run(&args),
+        Command::Init(args) => init::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -1,0 +1,115 @@
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use panelqc::{Format, Manifest, Task};
+use serde::Serialize;
+use serde::de::value::StrDeserializer;
+
+use super::Failure;
+use super::output::writing;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The graph.
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// What the model does, where the graph fits several: detect, instance, segment, classify, anomaly.
+    #[arg(long, value_parser = word::<Task>)]
+    task: Option<Task>,
+    /// How its outputs are laid out, where they fit several (see docs/FORMATS.md).
+    #[arg(long, value_parser = word::<Format>)]
+    format: Option<Format>,
+    /// Names of the kinds, in the order of the graph's numbers.
+    #[arg(long, value_delimiter = ',', value_name = "A,B,...")]
+    kinds: Vec<String>,
+    /// Where to write it [default: beside the graph, with the ending .toml].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write over a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+/// A word of the manifest, as an option's value.
+fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    let source: StrDeserializer<'_, serde::de::value::Error> = StrDeserializer::new(text);
+    T::deserialize(source).map_err(|e| e.to_string())
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut manifest = Manifest::propose(&args.model, args.task, args.format)?;
+    if !args.kinds.is_empty() {
+        manifest.output.kinds = args.kinds.iter().map(|kind| kind.as_str().into()).collect();
+    }
+    let path = args.out.clone().unwrap_or_else(|| args.model.with_extension("toml"));
+    let mut options = OpenOptions::new();
+    options.write(true).create(args.force).truncate(args.force).create_new(!args.force);
+    let mut file = options.open(&path).map_err(|source| writing(&path, source))?;
+    file.write_all(commented(&manifest)?.as_bytes()).map_err(|source| writing(&path, source))?;
+    eprintln!("wrote {}: check what its comments say, then `panelqc check {}`", path.display(), args.model.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The manifest as text, each key with what a person has to know of it.
+fn commented(manifest: &Manifest) -> Result<String, Failure> {
+    let mut text = String::from(
+        "# What this model is fed and what its outputs mean. The graph tells a part of it; what it does not tell is\n\
+         # marked with (?): compare it with how the model was trained.\n",
+    );
+    for (key, value, comment) in table(manifest)? {
+        if value.is_table() {
+            continue;
+        }
+        line(&mut text, &key, &value, comment);
+    }
+    text.push_str("\n[input]\n");
+    for (key, value, comment) in table(&manifest.input)? {
+        line(&mut text, &key, &value, comment);
+    }
+    text.push_str("\n[output]\n");
+    for (key, value, comment) in table(&manifest.output)? {
+        line(&mut text, &key, &value, comment);
+    }
+    Ok(text)
+}
+
+fn table(value: &impl Serialize) -> Result<Vec<(String, toml::Value, &'static str)>, Failure> {
+    let toml::Value::Table(table) = toml::Value::try_from(value)? else { return Ok(Vec::new()) };
+    Ok(table.into_iter().map(|(key, value)| (key.clone(), value, comment(&key))).collect())
+}
+
+fn line(text: &mut String, key: &str, value: &toml::Value, comment: &str) {
+    let space = if comment.is_empty() { "" } else { "   # " };
+    text.push_str(&format!("{key} = {value}{space}{comment}\n"));
+}
+
+fn comment(key: &str) -> &'static str {
+    match key {
+        "task" => "detect | instance | segment | classify | anomaly",
+        "sha256" => "of the graph; checked whenever it is loaded",
+        "size" => "height, width",
+        "channels" => "gray | rgb | bgr (?)",
+        "fit" => "letterbox | stretch | crop (?)",
+        "resize" => {
+            "nearest | bilinear | bicubic | area | pillow-bilinear | pillow-bicubic | torchvision-bilinear | torchvision-bicubic | torch-bilinear | opencv-linear | opencv-area (?)"
+        }
+        "antialias" => "for bilinear and bicubic",
+        "pad" => "gray value around a letterboxed frame",
+        "scale" => "tensor = (pixel * scale - mean) / std, with pixels of 0 to 255 (?)",
+        "mean" => "one for each channel or one for all (?)",
+        "std" => "the same (?)",
+        "reference" => "true: the defect-free template is a second set of channels",
+        "kinds" => "in the order of the graph's numbers (?)",
+        "good" => "those of the kinds that mean \"no defect\" (?)",
+        "confidence" => "defects below are not reported",
+        "iou" => "of boxes of one kind that overlap more, the less sure is dropped",
+        "max_defects" => "most defects a frame",
+        "activation" => "none | sigmoid | softmax: how numbers become probabilities (?)",
+        "cam_threshold" => "part of the map's range that is the defect's region",
+        "pixel_threshold" => "from which probability on a pixel belongs to a defect",
+        "min_area" => "regions of fewer source pixels are not reported",
+        _ => "",
+    }
+}

@@ -1,0 +1,65 @@
+//! Format `detr`: a set of `Q` proposals that need no suppression (DETR, Carion et al. 2020; RT-DETR, D-FINE, RF-DETR).
+//!
+//! * logits `[B, Q, K]`, each kind by itself (logistic function): the `Q` highest of all `Q * K` numbers are the
+//!   proposals, so that one box may have two kinds; or `[B, Q, K + 1]`, the last for "nothing" (softmax over all): a
+//!   proposal has its highest kind;
+//! * boxes `[B, Q, 4]`: centre x, centre y, width, height in parts of the model's input.
+//!
+//! This is `post_process_object_detection` of the transformers library.
+
+use ndarray::Axis;
+
+use super::decoder::{Decoded, Decoder};
+use super::nms::Candidate;
+use super::scores::activate;
+use crate::error::Result;
+use crate::geometry::{PixelBox, Placement};
+use crate::model::{Activation, Outputs};
+
+pub(super) fn decode(
+    decoder: &Decoder,
+    outputs: &Outputs,
+    (logits, boxes, activation): (usize, usize, Activation),
+    index: usize,
+    placement: &Placement,
+) -> Result<Decoded> {
+    let numbers = decoder.frame(outputs, logits, index, 2)?;
+    let sides = decoder.frame(outputs, boxes, index, 2)?;
+    decoder.finite(logits, numbers.iter())?;
+    decoder.finite(boxes, sides.iter())?;
+    let (queries, kinds) = (numbers.shape()[0], decoder.floors.len());
+    if sides.shape() != [queries, 4] {
+        return Err(decoder.misshapen(boxes, format!("{queries} boxes of 4 numbers"), sides.shape()));
+    }
+    // Place, kind, confidence.
+    let mut found: Vec<(usize, usize, f32)> = Vec::new();
+    for (query, row) in numbers.axis_iter(Axis(0)).enumerate() {
+        let probabilities = activate(activation, row.iter().copied());
+        let kinds = probabilities.iter().take(kinds).copied().enumerate();
+        match activation {
+            Activation::Softmax => {
+                let best = kinds.fold((0, f32::NEG_INFINITY), |best, (k, p)| if p > best.1 { (k, p) } else { best });
+                found.push((query, best.0, best.1));
+            }
+            _ => found.extend(kinds.map(|(k, p)| (query, k, p))),
+        }
+    }
+    found.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)).then(a.1.cmp(&b.1)));
+    found.truncate(queries);
+    let (width, height) = (placement.model.0 as f32, placement.model.1 as f32);
+    let mut score = 0.0f32;
+    let mut defects = Vec::new();
+    for (query, kind, confidence) in found {
+        let Some(floor) = decoder.floors[kind] else { continue };
+        score = score.max(confidence);
+        if confidence < floor || defects.len() >= decoder.output.max_defects {
+            continue;
+        }
+        let [x, y, w, h] = [0, 1, 2, 3].map(|i| sides[[query, i]]);
+        let bbox =
+            PixelBox::new((x - w / 2.0) * width, (y - h / 2.0) * height, (x + w / 2.0) * width, (y + h / 2.0) * height);
+        let candidate = Candidate { confidence: confidence.clamp(0.0, 1.0), kind, cell: query, bbox };
+        defects.extend(decoder.boxed(&candidate, placement));
+    }
+    Ok(Decoded { defects, score: score.clamp(0.0, 1.0) })
+}

@@ -1,0 +1,58 @@
+//! Boxes that are turned: overlap, suppression, corners.
+
+use super::nms::Candidate;
+use crate::geometry::PixelBox;
+
+/// The corners (x, y) of a box turned by `angle` (radians, from x towards y) about its centre: left top, right top, right bottom, left bottom.
+pub(super) fn corners(b: &PixelBox, angle: f32) -> [[f32; 2]; 4] {
+    let (cx, cy) = ((b.x0 + b.x1) / 2.0, (b.y0 + b.y1) / 2.0);
+    let (w, h) = ((b.x1 - b.x0) / 2.0, (b.y1 - b.y0) / 2.0);
+    let (sin, cos) = angle.sin_cos();
+    [(-w, -h), (w, -h), (w, h), (-w, h)].map(|(x, y)| [cx + x * cos - y * sin, cy + x * sin + y * cos])
+}
+
+/// Overlap of two turned boxes, 0 to 1, as that of the Gaussians with their covariances (ProbIoU, Llerena et al. 2021).
+fn probiou((a, angle_a): (&PixelBox, f32), (b, angle_b): (&PixelBox, f32)) -> f32 {
+    const EPS: f64 = 1e-7;
+    let covariance = |b: &PixelBox, angle: f32| {
+        let (w, h) = (f64::from(b.x1 - b.x0), f64::from(b.y1 - b.y0));
+        let (sin, cos) = f64::from(angle).sin_cos();
+        let (p, q) = (w * w / 12.0, h * h / 12.0);
+        (p * cos * cos + q * sin * sin, p * sin * sin + q * cos * cos, (p - q) * cos * sin)
+    };
+    let centre = |b: &PixelBox| (f64::from(b.x0 + b.x1) / 2.0, f64::from(b.y0 + b.y1) / 2.0);
+    let ((a1, b1, c1), (a2, b2, c2)) = (covariance(a, angle_a), covariance(b, angle_b));
+    let ((x1, y1), (x2, y2)) = (centre(a), centre(b));
+    let (sa, sb, sc) = (a1 + a2, b1 + b2, c1 + c2);
+    let determinant = sa * sb - sc * sc;
+    let t1 = (sa * (y1 - y2).powi(2) + sb * (x1 - x2).powi(2)) / (determinant + EPS) * 0.25;
+    let t2 = sc * (x2 - x1) * (y1 - y2) / (determinant + EPS) * 0.5;
+    let own = ((a1 * b1 - c1 * c1).max(0.0) * (a2 * b2 - c2 * c2).max(0.0)).sqrt();
+    let t3 = (determinant / (4.0 * own + EPS) + EPS).ln() * 0.5;
+    let distance = (t1 + t2 + t3).clamp(EPS, 100.0);
+    (1.0 - (1.0 - (-distance).exp() + EPS).sqrt()) as f32
+}
+
+/// Suppression of turned boxes, the surest first: one is dropped when any surer one of its kind overlaps it by more
+/// than `iou`, also one that is dropped itself (fast NMS, Bolya et al. 2019), as Ultralytics does; the same across kinds.
+pub(super) fn suppress(
+    mut candidates: Vec<Candidate>,
+    angle: impl Fn(&Candidate) -> f32,
+    iou: f32,
+    across: Option<f32>,
+) -> Vec<Candidate> {
+    candidates
+        .sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.kind.cmp(&b.kind)).then(a.cell.cmp(&b.cell)));
+    let dropped = |n: usize| {
+        let candidate = &candidates[n];
+        candidates[..n].iter().any(|surer| {
+            let limit = match across {
+                Some(across) if surer.kind != candidate.kind => across,
+                None if surer.kind != candidate.kind => return false,
+                _ => iou,
+            };
+            probiou((&surer.bbox, angle(surer)), (&candidate.bbox, angle(candidate))) > limit
+        })
+    };
+    (0..candidates.len()).filter(|&n| !dropped(n)).map(|n| candidates[n]).collect()
+}

@@ -1,0 +1,181 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Mask;
+
+/// A closed ring of points (x, y) in pixels; the last is joined with the first. Written as `[[x, y], ...]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Polygon {
+    /// The corners, in order.
+    pub points: Vec<[f32; 2]>,
+}
+
+impl Polygon {
+    /// A ring through `points`.
+    pub fn new(points: Vec<[f32; 2]>) -> Self {
+        Polygon { points }
+    }
+
+    /// Area in square pixels: positive when the ring goes clockwise as seen (x right, y down), negative otherwise.
+    pub fn area(&self) -> f64 {
+        let next = self.points.iter().cycle().skip(1);
+        let cross =
+            |(a, b): (&[f32; 2], &[f32; 2])| f64::from(a[0]) * f64::from(b[1]) - f64::from(b[0]) * f64::from(a[1]);
+        self.points.iter().zip(next).map(cross).sum::<f64>() / 2.0
+    }
+}
+
+/// The way along a pixel's side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Right,
+    Down,
+    Left,
+    Up,
+}
+
+impl Way {
+    /// The other ways to go on, the sharpest turn to the right first.
+    fn turns(self) -> [Way; 3] {
+        match self {
+            Way::Right => [Way::Down, Way::Right, Way::Up],
+            Way::Down => [Way::Left, Way::Down, Way::Right],
+            Way::Left => [Way::Up, Way::Left, Way::Down],
+            Way::Up => [Way::Right, Way::Up, Way::Left],
+        }
+    }
+}
+
+impl Mask {
+    /// The outline of the region along the sides of its pixels: rings around it clockwise, rings around its holes
+    /// counter-clockwise (x right, y down). Parts that touch at a corner only are rings of their own.
+    /// [`Mask::from_polygons`] gives the same mask back.
+    pub fn to_polygons(&self) -> Vec<Polygon> {
+        let mut inside = std::collections::HashSet::new();
+        for (x, y, n) in self.runs() {
+            inside.extend((y..y + n).map(|y| (x, y)));
+        }
+        // The sides of pixels that have the region on their right, by the corner where they begin.
+        let mut sides: BTreeMap<(u32, u32), Vec<Way>> = BTreeMap::new();
+        for &(x, y) in &inside {
+            let out = |dx: i64, dy: i64| {
+                let at = |v: u32, d: i64| u32::try_from(i64::from(v) + d).ok();
+                at(x, dx).zip(at(y, dy)).is_none_or(|p| !inside.contains(&p))
+            };
+            let mut add = |x: u32, y: u32, way: Way| sides.entry((x, y)).or_default().push(way);
+            if out(0, -1) {
+                add(x, y, Way::Right);
+            }
+            if out(1, 0) {
+                add(x + 1, y, Way::Down);
+            }
+            if out(0, 1) {
+                add(x + 1, y + 1, Way::Left);
+            }
+            if out(-1, 0) {
+                add(x, y + 1, Way::Up);
+            }
+        }
+        let mut rings = Vec::new();
+        while let Some((&start, _)) = sides.first_key_value() {
+            let mut points: Vec<[f32; 2]> = Vec::new();
+            let (mut at, mut before) = (start, None);
+            // Every corner has as many sides that end there as begin there: the ring closes.
+            while let Some(ways) = sides.get_mut(&at) {
+                let turns = before.map_or([Way::Right, Way::Down, Way::Up], Way::turns);
+                let Some(i) = turns.iter().find_map(|turn| ways.iter().position(|way| way == turn)) else { break };
+                let way = ways.swap_remove(i);
+                if ways.is_empty() {
+                    sides.remove(&at);
+                }
+                if before != Some(way) {
+                    points.push([at.0 as f32, at.1 as f32]);
+                }
+                at = match way {
+                    Way::Right => (at.0 + 1, at.1),
+                    Way::Down => (at.0, at.1 + 1),
+                    Way::Left => (at.0 - 1, at.1),
+                    Way::Up => (at.0, at.1 - 1),
+                };
+                before = Some(way);
+                if at == start {
+                    break;
+                }
+            }
+            rings.push(Polygon { points });
+        }
+        rings
+    }
+
+    /// The mask of an image of `width` x `height` pixels whose pixels have their centre inside an odd number of the
+    /// rings: an outer ring and its holes, in any direction. What lies outside the image is cut off.
+    pub fn from_polygons(width: u32, height: u32, rings: &[Polygon]) -> Self {
+        // Where the edges cross each column's centre line, which the run lengths follow.
+        let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); width as usize];
+        for ring in rings {
+            for (a, b) in ring.points.iter().zip(ring.points.iter().cycle().skip(1)) {
+                let (a, b) = if a[0] <= b[0] { (a, b) } else { (b, a) };
+                let [ax, ay, bx, by] = [a[0], a[1], b[0], b[1]].map(f64::from);
+                if !(ax.is_finite() && ay.is_finite() && bx.is_finite() && by.is_finite()) {
+                    continue;
+                }
+                let first = (ax - 0.5).ceil().clamp(0.0, f64::from(width)) as usize;
+                let end = (bx - 0.5).ceil().clamp(0.0, f64::from(width)) as usize;
+                for (x, column) in crossings.iter_mut().enumerate().take(end).skip(first) {
+                    column.push(ay + (by - ay) * ((x as f64 + 0.5 - ax) / (bx - ax)));
+                }
+            }
+        }
+        let mut bits = Vec::with_capacity(width as usize);
+        for column in &mut crossings {
+            column.sort_by(f64::total_cmp);
+            // The first pixel whose centre is not above the crossing.
+            let row = |y: f64| (y - 0.5).ceil().clamp(0.0, f64::from(height)) as u32;
+            bits.push(column.chunks_exact(2).map(|pair| (row(pair[0]), row(pair[1]))).collect::<Vec<_>>());
+        }
+        Mask::from_fn(width, height, |x, y| bits[x as usize].iter().any(|&(from, to)| (from..to).contains(&y)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_ring_and_its_hole() {
+        // ####
+        // #..#
+        // ####
+        let mask = Mask::from_fn(6, 4, |x, y| x < 4 && y < 3 && !(y == 1 && (1..3).contains(&x)));
+        let rings = mask.to_polygons();
+        assert_eq!(rings[0].points, [[0.0, 0.0], [4.0, 0.0], [4.0, 3.0], [0.0, 3.0]]);
+        assert_eq!(rings.iter().map(Polygon::area).collect::<Vec<_>>(), [12.0, -2.0]);
+        assert_eq!(Mask::from_polygons(6, 4, &rings), mask);
+    }
+
+    #[test]
+    fn a_pixel_belongs_where_its_centre_is_inside() {
+        let triangle = Polygon::new(vec![[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]);
+        let mask = Mask::from_polygons(4, 4, &[triangle]);
+        // Centres on the slanting side (x + y = 4) are its end: they stay out.
+        assert_eq!(mask, Mask::from_fn(4, 4, |x, y| x + y < 3));
+        let beyond = Polygon::new(vec![[-5.0, -5.0], [50.0, -5.0], [50.0, 50.0], [-5.0, 50.0]]);
+        assert_eq!(Mask::from_polygons(3, 2, &[beyond]).area(), 6);
+        let none = Polygon::new(vec![[f32::NAN, 0.0], [1.0, f32::INFINITY], [2.0, 2.0]]);
+        assert_eq!(Mask::from_polygons(3, 2, &[none, Polygon::new(Vec::new())]).area(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn outlines_give_the_mask_back(bits in proptest::collection::vec(any::<bool>(), 48)) {
+            let mask = Mask::from_fn(8, 6, |x, y| bits[(y * 8 + x) as usize]);
+            let rings = mask.to_polygons();
+            prop_assert_eq!(rings.iter().map(Polygon::area).sum::<f64>(), mask.area() as f64);
+            prop_assert!(rings.iter().all(|ring| ring.points.len() >= 4));
+            prop_assert_eq!(Mask::from_polygons(8, 6, &rings), mask);
+        }
+    }
+}

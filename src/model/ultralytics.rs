@@ -1,0 +1,172 @@
+//! The manifest that Ultralytics' exporters write into a graph's metadata: task, names, image size, and whether
+//! suppression is inside (checked with ultralytics 8.4); the repository of YOLOv5 writes names and stride alone.
+
+use std::path::Path;
+
+use super::manifest::{Format, Manifest, OutputConfig, Task};
+use super::python::Literal;
+use super::signature::{Signature, list};
+use crate::defect::Kind;
+use crate::tensor::{Channels, Fit, Kernel, Preprocess};
+
+/// The manifest of a graph that Ultralytics exported; `None` when another program did.
+///
+/// Confidence and IoU are the defaults of Ultralytics' `predict`: 0.25 and 0.7.
+pub(super) fn manifest(
+    path: &Path,
+    signature: &Signature,
+    metadata: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Manifest>, (String, String)> {
+    let Some(names) = metadata("names") else { return Ok(None) };
+    let (task, size) = match (metadata("task"), metadata("imgsz")) {
+        (Some(task), Some(size)) => (task, size),
+        _ if metadata("stride").is_some() => return yolo_v5(path, signature, &names),
+        _ => return Ok(None),
+    };
+    let kinds = kinds(&names)?;
+    let size = size_of(&size).ok_or_else(|| ("metadata `imgsz` as [height, width]".to_owned(), size.clone()))?;
+    let args = metadata("args").and_then(|args| Literal::parse(&args));
+    let nms = args.is_some_and(|args| args.get("nms") == Some(&Literal::Truth(true)));
+    let in_graph = nms || metadata("end2end").is_some_and(|v| v == "True");
+    let rtdetr = metadata("head").is_some_and(|head| head == "RTDETRDecoder");
+    let (task, format) = match (&*task, in_graph) {
+        ("detect", _) if rtdetr => (Task::Detect, Format::Rtdetr),
+        ("detect", false) => (Task::Detect, Format::Yolo),
+        ("detect", true) => (Task::Detect, Format::End2end),
+        ("segment", false) => (Task::Instance, Format::Yolo),
+        ("segment", true) => (Task::Instance, Format::End2end),
+        ("obb", false) => (Task::Detect, Format::YoloObb),
+        ("obb", true) => (Task::Detect, Format::End2endObb),
+        ("classify", _) => (Task::Classify, Format::Scores),
+        _ => {
+            return Err((
+                "metadata `task` of detect, segment, obb or classify".to_owned(),
+                format!("`{task}`, which is no inspection of defects"),
+            ));
+        }
+    };
+    let channels = match metadata("channels").as_deref() {
+        Some("1") => Channels::Gray,
+        _ => Channels::Rgb,
+    };
+    let mut input = Preprocess::new(size[0], size[1]);
+    input.channels = channels;
+    if rtdetr {
+        input.fit = Fit::Stretch;
+    }
+    if task == Task::Classify {
+        input.fit = Fit::Crop;
+        input.resize = Kernel::PillowBilinear;
+    } else {
+        input.resize = Kernel::OpencvLinear;
+    }
+    if signature.inputs.first().is_some_and(|port| port.element == "u8") {
+        input.scale = 1.0;
+    }
+    Ok(Some(Manifest {
+        schema: 1,
+        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        task,
+        sha256: None,
+        input,
+        output: OutputConfig { format, iou: 0.7, ..OutputConfig::new(kinds) },
+        golden: None,
+    }))
+}
+
+/// YOLOv5's own exports: `detect.py`'s limits, the size that the graph is fixed to.
+fn yolo_v5(path: &Path, signature: &Signature, names: &str) -> Result<Option<Manifest>, (String, String)> {
+    let kinds = kinds(names)?;
+    let side = |axis: usize| {
+        let side = signature.inputs.first().and_then(|port| *port.shape.get(axis)?);
+        side.and_then(|side| u32::try_from(side).ok())
+    };
+    let (Some(height), Some(width)) = (side(2), side(3)) else {
+        return Err((
+            "metadata `imgsz`, or a graph of a fixed size (or a manifest beside the model)".to_owned(),
+            list(&signature.inputs),
+        ));
+    };
+    let mut input = Preprocess::new(height, width);
+    input.resize = Kernel::OpencvLinear;
+    Ok(Some(Manifest {
+        schema: 1,
+        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        task: Task::Detect,
+        sha256: None,
+        input,
+        output: OutputConfig { format: Format::YoloV5, iou: 0.45, ..OutputConfig::new(kinds) },
+        golden: None,
+    }))
+}
+
+fn kinds(names: &str) -> Result<Vec<Kind>, (String, String)> {
+    names_of(names).ok_or_else(|| {
+        ("metadata `names` as {0: 'name', 1: 'name'} (or a manifest beside the model)".to_owned(), names.to_owned())
+    })
+}
+
+/// The kinds of `{0: 'a', 1: 'b'}`, in the order of their numbers, which have to be 0, 1, 2 ...
+fn names_of(text: &str) -> Option<Vec<Kind>> {
+    let Literal::Dictionary(items) = Literal::parse(text)? else { return None };
+    let mut names: Vec<(u32, &str)> =
+        items.iter().map(|(number, name)| Some((number.whole()?, name.text()?))).collect::<Option<_>>()?;
+    names.sort_unstable();
+    let counted = (0..).zip(&names).all(|(i, &(number, _))| i == number);
+    (counted && !names.is_empty()).then(|| names.into_iter().map(|(_, name)| Kind::new(name)).collect())
+}
+
+fn size_of(text: &str) -> Option<[u32; 2]> {
+    let Literal::List(sides) = Literal::parse(text)? else { return None };
+    sides.iter().map(Literal::whole).collect::<Option<Vec<_>>>()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::signature::Port;
+
+    fn propose(metadata: &[(&str, &str)]) -> Result<Option<Manifest>, (String, String)> {
+        let port = |shape: [usize; 4]| Port {
+            name: "images".to_owned(),
+            element: "f32".to_owned(),
+            shape: shape.map(Some).to_vec(),
+        };
+        let signature = Signature { inputs: vec![port([1, 3, 64, 96])], outputs: Vec::new() };
+        let find = |key: &str| metadata.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned());
+        manifest(Path::new("m.onnx"), &signature, find)
+    }
+
+    #[test]
+    fn tasks_and_formats() {
+        let names = ("names", "{0: 'a', 1: 'b'}");
+        let of = |task, more: (&'static str, &'static str)| {
+            let manifest = propose(&[("task", task), names, ("imgsz", "[64, 96]"), more]).unwrap().unwrap();
+            (manifest.task, manifest.output.format, manifest.input.fit)
+        };
+        let nothing = ("stride", "32");
+        assert_eq!(of("detect", nothing), (Task::Detect, Format::Yolo, Fit::Letterbox));
+        assert_eq!(of("detect", ("end2end", "True")), (Task::Detect, Format::End2end, Fit::Letterbox));
+        assert_eq!(of("detect", ("args", "{'nms': True}")), (Task::Detect, Format::End2end, Fit::Letterbox));
+        assert_eq!(of("detect", ("args", "{'nms': None}")), (Task::Detect, Format::Yolo, Fit::Letterbox));
+        assert_eq!(of("segment", nothing), (Task::Instance, Format::Yolo, Fit::Letterbox));
+        assert_eq!(of("obb", ("end2end", "True")), (Task::Detect, Format::End2endObb, Fit::Letterbox));
+        assert_eq!(of("detect", ("head", "RTDETRDecoder")), (Task::Detect, Format::Rtdetr, Fit::Stretch));
+        assert_eq!(of("classify", nothing), (Task::Classify, Format::Scores, Fit::Crop));
+        // The repositories of YOLOv5 and YOLOv7 write names and stride alone.
+        let v5 = propose(&[names, nothing]).unwrap().unwrap();
+        assert_eq!((v5.output.format, v5.input.size, v5.output.iou), (Format::YoloV5, [64, 96], 0.45));
+        assert_eq!(propose(&[]), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let problem = |metadata: &[(&str, &str)]| propose(metadata).unwrap_err();
+        let rest = [("imgsz", "[64, 96]"), ("task", "detect")];
+        for names in ["['a']", "{1: 'a'}", "{0: 'a', 0: 'b'}", "{0: 1}", "{}"] {
+            assert_eq!(problem(&[("names", names), rest[0], rest[1]]).1, names);
+        }
+        assert_eq!(problem(&[("names", "{0: 'a'}"), ("imgsz", "64"), rest[1]]).1, "64");
+        assert!(problem(&[("names", "{0: 'a'}"), rest[0], ("task", "pose")]).1.contains("`pose`"));
+    }
+}
