@@ -56,3 +56,36 @@ pub(super) fn suppress(
     };
     (0..candidates.len()).filter(|&n| !dropped(n)).map(|n| candidates[n]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlap_is_that_of_ultralytics() {
+        // ultralytics 8.4.190: probiou(tensor([[50, 50, 40, 20, 0.3]]), tensor([[55, 48, 36, 24, -0.2]])).
+        let a = PixelBox::new(30.0, 40.0, 70.0, 60.0);
+        let b = PixelBox::new(37.0, 36.0, 73.0, 60.0);
+        let overlap = probiou((&a, 0.3), (&b, -0.2));
+        assert!((overlap - 0.710_733).abs() < 1e-4, "{overlap}");
+        assert!(probiou((&a, 0.3), (&a, 0.3)) > 0.999);
+    }
+
+    #[test]
+    fn what_is_dropped_still_drops_others() {
+        // Each overlaps the next one only.
+        let at = |x: f32, confidence: f32, cell: usize| Candidate {
+            confidence,
+            kind: 0,
+            cell,
+            bbox: PixelBox::new(x, 0.0, x + 20.0, 20.0),
+        };
+        let all = vec![at(0.0, 0.9, 0), at(9.0, 0.8, 1), at(18.0, 0.7, 2)];
+        let kept = |limit| suppress(all.clone(), |_| 0.0, limit, None).iter().map(|c| c.cell).collect::<Vec<_>>();
+        let near = probiou((&all[0].bbox, 0.0), (&all[1].bbox, 0.0));
+        let far = probiou((&all[0].bbox, 0.0), (&all[2].bbox, 0.0));
+        assert!(far < near);
+        assert_eq!(kept((near + far) / 2.0), [0], "greedy suppression would keep the third");
+        assert_eq!(kept(near), [0, 1, 2], "only more than the limit drops");
+    }
+}

@@ -211,3 +211,66 @@ impl<'a> Table<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::model::{Layout, OutputConfig};
+    use crate::tensor::Preprocess;
+
+    /// Two kinds on a model input of 32x32; the source is 64x32, so it lies at rows 8 to 24 at half its size.
+    fn decode(form: Rows, shape: [usize; 2], numbers: &[f32]) -> Result<Decoded> {
+        let output = OutputConfig { confidence: 0.25, ..OutputConfig::new(vec!["a".into(), "b".into()]) };
+        let decoder = Decoder::of(Layout::Rows { rows: 0, form, prototypes: None }, output, vec!["out".into()]);
+        let outputs = Outputs::from_tensors([(vec![1, shape[0], shape[1]], numbers.to_vec())]);
+        decoder.decode(&outputs, 0, &Preprocess::new(32, 32).placement(64, 32))
+    }
+
+    fn found(decoded: &Decoded) -> Vec<(&str, f32, [f32; 4])> {
+        decoded.defects.iter().map(|d| (d.kind.as_str(), d.confidence.get(), d.bbox.into())).collect()
+    }
+
+    #[test]
+    fn each_form_gives_the_same_box() {
+        // Model pixels 8..16 x 12..20 are source pixels 16..32 x 8..24.
+        let want = [("b", 0.75, [16.0, 8.0, 32.0, 24.0])];
+        let one = |form, numbers: &[f32]| found(&decode(form, [1, numbers.len()], numbers).unwrap()) == want;
+        let column = |form, numbers: &[f32]| found(&decode(form, [numbers.len(), 1], numbers).unwrap()) == want;
+        assert!(column(Rows::Yolo, &[12.0, 16.0, 8.0, 8.0, 0.5, 0.75]));
+        assert!(one(Rows::YoloV5, &[12.0, 16.0, 8.0, 8.0, 0.9375, 0.2, 0.8]));
+        assert!(column(Rows::Oriented, &[12.0, 16.0, 8.0, 8.0, 0.5, 0.75, 0.0]));
+        assert!(one(Rows::EndToEnd, &[8.0, 12.0, 16.0, 20.0, 0.75, 1.0]));
+        assert!(one(Rows::EndToEndOriented, &[12.0, 16.0, 8.0, 8.0, 0.75, 1.0, 0.0]));
+        assert!(one(Rows::Relative, &[12.0 / 32.0, 0.5, 0.25, 0.25, 0.75, 1.0]));
+    }
+
+    #[test]
+    fn a_turned_box_has_corners_and_an_upright_one_around_it() {
+        let quarter = std::f32::consts::FRAC_PI_2;
+        for (form, shape, numbers) in [
+            (Rows::Oriented, [7, 1], [12.0, 16.0, 4.0, 8.0, 0.75, 0.5, quarter]),
+            (Rows::EndToEndOriented, [1, 7], [12.0, 16.0, 4.0, 8.0, 0.75, 0.0, quarter]),
+        ] {
+            let decoded = decode(form, shape, &numbers).unwrap();
+            let defect = &decoded.defects[0];
+            // A quarter turn: 8 wide and 4 high. The box's left top corner is at its right top now.
+            let corners = defect.corners.unwrap();
+            for (got, want) in corners.iter().zip([[32.0, 12.0], [32.0, 20.0], [16.0, 20.0], [16.0, 12.0]]) {
+                assert!((got[0] - want[0]).abs() < 1e-4 && (got[1] - want[1]).abs() < 1e-4, "{corners:?}");
+            }
+            assert_eq!(defect.area_px, 128);
+            let b = defect.bbox;
+            assert!((b.x0 - 16.0).abs() < 1e-4 && (b.y1 - 20.0).abs() < 1e-4, "{b:?}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_none_is_an_error_unless_the_row_is_left_over() {
+        let bad = decode(Rows::EndToEnd, [1, 6], &[8.0, 12.0, 16.0, 20.0, 0.75, 2.0]).unwrap_err();
+        assert!(matches!(&bad, Error::Output { output, .. } if output == "out"), "{bad}");
+        assert!(decode(Rows::EndToEnd, [1, 6], &[8.0, 12.0, 16.0, 20.0, 0.75, 0.5]).is_err());
+        let rest = [8.0, 12.0, 16.0, 20.0, 0.75, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0];
+        assert_eq!(decode(Rows::EndToEnd, [2, 6], &rest).unwrap().defects.len(), 1);
+    }
+}
