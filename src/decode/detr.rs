@@ -63,3 +63,39 @@ pub(super) fn decode(
     }
     Ok(Decoded { defects, score: score.clamp(0.0, 1.0) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Layout, OutputConfig};
+    use crate::tensor::{Fit, Preprocess};
+
+    fn decode(activation: Activation, logits: (usize, &[f32])) -> Vec<(String, f32, [f32; 4])> {
+        let output = OutputConfig { confidence: 0.5, ..OutputConfig::new(vec!["a".into(), "b".into()]) };
+        let layout = Layout::Detr { logits: 0, boxes: 1, activation };
+        let decoder = Decoder::of(layout, output, vec!["logits".into(), "boxes".into()]);
+        let boxes = vec![0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.5, 0.5];
+        let outputs = Outputs::from_tensors([(vec![1, 2, logits.0], logits.1.to_vec()), (vec![1, 2, 4], boxes)]);
+        let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(32, 32) }.placement(80, 40);
+        let decoded = decoder.decode(&outputs, 0, &placement).unwrap();
+        decoded.defects.iter().map(|d| (d.kind.to_string(), d.confidence.get(), d.bbox.into())).collect()
+    }
+
+    #[test]
+    fn as_many_as_queries_and_one_box_may_have_two_kinds() {
+        // All four numbers are above one half; the two highest belong to the first query.
+        let found = decode(Activation::Sigmoid, (2, &[3.0, 4.0, 1.0, 2.0]));
+        let kinds: Vec<_> = found.iter().map(|(kind, ..)| kind.as_str()).collect();
+        assert_eq!(kinds, ["b", "a"]);
+        assert!((found[0].1 - 0.982_013_8).abs() < 1e-6);
+        assert!(found.iter().all(|(_, _, sides)| *sides == [20.0, 10.0, 60.0, 30.0]), "{found:?}");
+    }
+
+    #[test]
+    fn nothing_takes_part_in_the_softmax_and_is_no_kind() {
+        // softmax([2, 0, 0]) = 0.78699 and softmax([0, 0, 3]) = 0.90944 for "nothing".
+        let found = decode(Activation::Softmax, (3, &[2.0, 0.0, 0.0, 0.0, 0.0, 3.0]));
+        assert_eq!(found.len(), 1);
+        assert!(found[0].0 == "a" && (found[0].1 - 0.786_986).abs() < 1e-5, "{found:?}");
+    }
+}
