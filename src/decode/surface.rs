@@ -63,9 +63,11 @@ impl<'a> Surface<'a> {
     pub(super) fn resampled(&self, placement: &Placement) -> Array2<f32> {
         let (width, height) = placement.source;
         let columns = self.columns(0..width, placement);
-        let values =
-            self.rows(0..height, placement).into_iter().flat_map(|tap| self.row(tap, &columns).collect::<Vec<_>>());
-        Array2::from_shape_vec((height as usize, width as usize), values.collect()).unwrap_or_default()
+        let mut values = Vec::with_capacity(columns.len() * height as usize);
+        for tap in self.rows(0..height, placement) {
+            values.extend(self.row(tap, &columns));
+        }
+        Array2::from_shape_vec((height as usize, columns.len()), values).unwrap_or_default()
     }
 
     /// The part of a box (in source pixels) where the surface is above `limit`.

@@ -1,7 +1,9 @@
+use std::fmt;
+
 use half::f16;
 use ndarray::ArrayView4;
 use ort::session::SessionInputValue;
-use ort::value::TensorRef;
+use ort::value::{PrimitiveTensorElementType, TensorRef};
 
 use super::manifest::Manifest;
 use super::signature::{Port, Signature, list};
@@ -111,24 +113,27 @@ impl InputForm {
         // `Iter` of a standard array is a slice's; of channels-last it walks in the graph's order.
         let values = ordered.iter();
         Ok(match self.element {
-            Element::F32 => {
-                staging.f32.clear();
-                staging.f32.extend(values);
-                staging.f32.resize(size, 0.0);
-                TensorRef::from_array_view((shape, &staging.f32[..]))?.into()
-            }
-            Element::F16 => {
-                staging.f16.clear();
-                staging.f16.extend(values.map(|&v| f16::from_f32(v)));
-                staging.f16.resize(size, f16::ZERO);
-                TensorRef::from_array_view((shape, &staging.f16[..]))?.into()
-            }
+            Element::F32 => tensor(shape, fill(&mut staging.f32, values.copied(), size))?,
+            Element::F16 => tensor(shape, fill(&mut staging.f16, values.map(|&v| f16::from_f32(v)), size))?,
             Element::U8 => {
-                staging.u8.clear();
-                staging.u8.extend(values.map(|&v| v.round_ties_even().clamp(0.0, 255.0) as u8));
-                staging.u8.resize(size, 0);
-                TensorRef::from_array_view((shape, &staging.u8[..]))?.into()
+                let whole = |&v: &f32| v.round_ties_even().clamp(0.0, 255.0) as u8;
+                tensor(shape, fill(&mut staging.u8, values.map(whole), size))?
             }
         })
     }
+}
+
+/// `values`, and zeros up to `size`, in a buffer that is used again.
+fn fill<T: Copy + Default>(buffer: &mut Vec<T>, values: impl Iterator<Item = T>, size: usize) -> &[T] {
+    buffer.clear();
+    buffer.extend(values);
+    buffer.resize(size, T::default());
+    buffer
+}
+
+fn tensor<T: PrimitiveTensorElementType + fmt::Debug + Clone + 'static>(
+    shape: Vec<usize>,
+    values: &[T],
+) -> Result<SessionInputValue<'_>, ort::Error> {
+    Ok(TensorRef::from_array_view((shape, values))?.into())
 }

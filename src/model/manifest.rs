@@ -248,6 +248,12 @@ impl Manifest {
         }
     }
 
+    /// A manifest that was not written by hand, named after the graph at `path`.
+    pub(super) fn derived(path: &Path, task: Task, input: Preprocess, output: OutputConfig) -> Self {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Manifest { schema: 1, name, task, sha256: None, input, output, golden: None }
+    }
+
     /// The manifest as text; what is on its default is left out where it can be.
     pub fn to_toml(&self) -> String {
         // Every field has a form in TOML: a text that cannot be written would be a defect of this type.

@@ -50,15 +50,12 @@ fn from_shapes(
     for candidate in TASKS.into_iter().filter(|t| task.is_none_or(|task| task == *t)) {
         for &candidate_format in formats(candidate).iter().filter(|f| format.is_none_or(|format| format == **f)) {
             let Some(kinds) = kinds(candidate_format, signature) else { continue };
-            let manifest = Manifest {
-                schema: 1,
-                name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-                task: candidate,
-                sha256: None,
-                input: input.clone(),
-                output: OutputConfig { format: candidate_format, ..OutputConfig::new(kinds) },
-                golden: None,
-            };
+            let manifest = Manifest::derived(
+                path,
+                candidate,
+                input.clone(),
+                OutputConfig { format: candidate_format, ..OutputConfig::new(kinds) },
+            );
             if Layout::find(&manifest, signature).is_ok() {
                 fitting.push(manifest);
             }

@@ -63,15 +63,7 @@ pub(super) fn manifest(
     if signature.inputs.first().is_some_and(|port| port.element == "u8") {
         input.scale = 1.0;
     }
-    Ok(Some(Manifest {
-        schema: 1,
-        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        task,
-        sha256: None,
-        input,
-        output: OutputConfig { format, iou: 0.7, ..OutputConfig::new(kinds) },
-        golden: None,
-    }))
+    Ok(Some(Manifest::derived(path, task, input, OutputConfig { format, iou: 0.7, ..OutputConfig::new(kinds) })))
 }
 
 /// YOLOv5's own exports: `detect.py`'s limits, the size that the graph is fixed to.
@@ -89,15 +81,12 @@ fn yolo_v5(path: &Path, signature: &Signature, names: &str) -> Result<Option<Man
     };
     let mut input = Preprocess::new(height, width);
     input.resize = Kernel::OpencvLinear;
-    Ok(Some(Manifest {
-        schema: 1,
-        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        task: Task::Detect,
-        sha256: None,
+    Ok(Some(Manifest::derived(
+        path,
+        Task::Detect,
         input,
-        output: OutputConfig { format: Format::YoloV5, iou: 0.45, ..OutputConfig::new(kinds) },
-        golden: None,
-    }))
+        OutputConfig { format: Format::YoloV5, iou: 0.45, ..OutputConfig::new(kinds) },
+    )))
 }
 
 fn kinds(names: &str) -> Result<Vec<Kind>, (String, String)> {
