@@ -37,6 +37,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod binomial;
 mod decode;
 mod defect;
 mod error;
@@ -66,4 +67,6 @@ pub use model::{
 };
 pub use report::{CocoWriter, CsvWriter, JsonlWriter, Overlay, PanelError, PanelReport, Status, Timings, Trace};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
-pub use verdict::{Judgement, Limits, Policy, Verdict};
+pub use verdict::{
+    Bounded, Calibrated, Calibration, Guarantee, Judgement, Limits, Method, Monitor, Policy, ScoredPanel, Verdict,
+};

@@ -2,7 +2,10 @@
 
 mod deeppcb;
 mod elpv;
+mod scored;
 mod split;
+
+use std::collections::BTreeSet;
 
 use crate::defect::Kind;
 use crate::frame::PanelFiles;
@@ -10,6 +13,7 @@ use crate::geometry::PixelBox;
 
 pub use deeppcb::read_deeppcb;
 pub use elpv::read_elpv;
+pub use scored::{data_sha256, scored_panels};
 pub use split::Split;
 
 /// One labelled panel.
@@ -38,6 +42,14 @@ impl Label {
         match self {
             Label::Boxes(boxes) => !boxes.is_empty(),
             Label::Probability(p) => *p > 0.5,
+        }
+    }
+
+    /// The kinds of defect that are marked; empty for a good panel, and when the label does not say.
+    pub fn kinds(&self) -> BTreeSet<Kind> {
+        match self {
+            Label::Boxes(boxes) => boxes.iter().map(|truth| truth.kind.clone()).collect(),
+            Label::Probability(_) => BTreeSet::new(),
         }
     }
 }

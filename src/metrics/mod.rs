@@ -11,5 +11,5 @@ pub use classification::{Confusion, auroc};
 pub use detection::{DetectionScores, KindScores, Truths, detection_scores};
 pub use evaluation::Evaluation;
 pub use latency::{Percentiles, StageTimes};
-pub use rate::Rate;
+pub use rate::{Rate, exact_interval};
 pub use verdicts::VerdictRates;

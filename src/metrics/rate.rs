@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::binomial;
+
 /// A share with its numerator, its denominator and a 95 % interval (Wilson 1927).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -31,6 +33,12 @@ impl Rate {
         let half = scale * Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
         Rate { count, of, value: Some(p), low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
     }
+}
+
+/// The exact interval of `count` of `of` (Clopper and Pearson 1934), which covers the true share with at least
+/// `confidence`, in `0..1`; it is wider than Wilson's. `(0, 1)` of nothing.
+pub fn exact_interval(count: u64, of: u64, confidence: f64) -> (f64, f64) {
+    binomial::limits(count, of, (1.0 - confidence) / 2.0)
 }
 
 impl fmt::Display for Rate {

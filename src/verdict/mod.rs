@@ -1,7 +1,13 @@
 //! From defects to a verdict: rules as data, and the rule that decided is named.
 
+mod calibration;
+mod guarantee;
 mod judge;
+mod monitor;
 mod policy;
 
+pub use calibration::{Bounded, Calibrated, Calibration, Method, ScoredPanel};
+pub use guarantee::Guarantee;
 pub use judge::{Judgement, Verdict};
+pub use monitor::Monitor;
 pub use policy::{Limits, Policy};

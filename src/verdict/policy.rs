@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::guarantee::Guarantee;
 use super::judge::{Judgement, Verdict};
 use crate::defect::{Defect, Kind};
 use crate::error::{Error, Result};
@@ -41,6 +42,7 @@ pub struct Policy {
     model: Option<String>,
     default: Limits,
     kinds: BTreeMap<Kind, Limits>,
+    guarantee: Option<Guarantee>,
     sha256: Option<Arc<str>>,
 }
 
@@ -53,6 +55,7 @@ struct File {
     default: toml::Spanned<Limits>,
     #[serde(default)]
     kinds: BTreeMap<Kind, toml::Spanned<Limits>>,
+    guarantee: Option<toml::Spanned<Guarantee>>,
 }
 
 impl Policy {
@@ -65,7 +68,15 @@ impl Policy {
         let path = PathBuf::from(&name);
         match limits.problem() {
             Some(problem) => Err(Error::Policy { path, problem }),
-            None => Ok(Policy { name, path, model: None, default: limits, kinds: BTreeMap::new(), sha256: None }),
+            None => Ok(Policy {
+                name,
+                path,
+                model: None,
+                default: limits,
+                kinds: BTreeMap::new(),
+                guarantee: None,
+                sha256: None,
+            }),
         }
     }
 
@@ -78,6 +89,7 @@ impl Policy {
             model: None,
             default: limits(output.confidence),
             kinds: output.confidences.iter().map(|(kind, &confidence)| (kind.clone(), limits(confidence))).collect(),
+            guarantee: None,
             sha256: None,
         }
     }
@@ -110,12 +122,24 @@ impl Policy {
                 return Err(error(format!("line {}: {problem}", line(limits.span().start))));
             }
         }
+        if let Some(guarantee) = &file.guarantee {
+            if let Some(problem) = guarantee.get_ref().problem(text) {
+                return Err(error(format!("line {}: {problem}", line(guarantee.span().start))));
+            }
+            if file.model.is_none() {
+                return Err(error(format!(
+                    "line {}: expected `model`, the hash of the model that the guarantee was made for, found none",
+                    line(guarantee.span().start)
+                )));
+            }
+        }
         Ok(Policy {
             name: file.name,
             path: path.to_path_buf(),
             model: file.model,
             default: file.default.into_inner(),
             kinds: file.kinds.into_iter().map(|(kind, limits)| (kind, limits.into_inner())).collect(),
+            guarantee: file.guarantee.map(toml::Spanned::into_inner),
             sha256: Some(sha256_hex(text.as_bytes()).into()),
         })
     }
@@ -130,6 +154,11 @@ impl Policy {
         self.sha256.as_ref()
     }
 
+    /// What it promises; `None` for a policy that was not calibrated.
+    pub fn guarantee(&self) -> Option<&Guarantee> {
+        self.guarantee.as_ref()
+    }
+
     /// The limits for a kind.
     pub fn limits(&self, kind: &Kind) -> Limits {
         self.kinds.get(kind).copied().unwrap_or(self.default)
@@ -142,6 +171,14 @@ impl Policy {
             return error(format!(
                 "expected the model {stated} that it was made for, found {} ({})",
                 model.sha256(),
+                model.path().display()
+            ));
+        }
+        if let Some(guarantee) = self.guarantee.as_ref().filter(|g| g.manifest != **model.manifest_sha256()) {
+            return error(format!(
+                "expected the manifest {} that its guarantee was made for, found {} ({}): calibrate again",
+                guarantee.manifest,
+                model.manifest_sha256(),
                 model.path().display()
             ));
         }

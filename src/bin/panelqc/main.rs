@@ -1,11 +1,14 @@
 //! The command line of `panelqc`: one file a subcommand.
 
+mod calibrate;
 mod check;
 mod engine;
 mod eval;
 mod golden;
 mod init;
 mod inspect;
+mod labelled;
+mod monitor;
 mod output;
 
 use std::process::ExitCode;
@@ -32,6 +35,10 @@ enum Command {
     Check(check::Args),
     /// Record images with their results in a model package, for `check` to replay.
     Golden(golden::Args),
+    /// Choose a policy's limits so that the miss rate is guaranteed.
+    Calibrate(calibrate::Args),
+    /// Tell on fresh labelled panels whether a policy's guarantee still holds.
+    Monitor(monitor::Args),
     /// Write a manifest to begin with for an ONNX graph.
     Init(init::Args),
 }
@@ -45,6 +52,8 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Golden(args) => golden::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
         Command::Init(args) => init::run(&args),
     };
     match done {
