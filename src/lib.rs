@@ -62,8 +62,8 @@ pub use geometry::{Mask, PixelBox, Placement, Polygon};
 pub use golden::{Golden, Replay};
 pub use inspector::{CancelToken, InspectBatch, Inspector, InspectorBuilder, Progress};
 pub use model::{
-    Activation, Format, GoldenConfig, Manifest, Model, Normalize, OutputConfig, Outputs, Port, RuntimeInfo, Signature,
-    Task, init_runtime,
+    Activation, Format, GoldenConfig, Manifest, Model, Normalize, OutputConfig, Outputs, Port, Precision, RuntimeInfo,
+    Signature, Task, init_runtime,
 };
 pub use report::{CocoWriter, CsvWriter, JsonlWriter, Overlay, PanelError, PanelReport, Status, Timings, Trace};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
