@@ -2,6 +2,10 @@
 
 mod judge;
 mod policy;
+mod rule;
+mod scene;
+mod validate;
+mod zone;
 
 pub use judge::{Judgement, Verdict};
 pub use policy::{Limits, Policy};
