@@ -271,7 +271,7 @@ impl Policy {
                 Ok(zone) => policy.zones.push(zone),
                 Err(problem) => {
                     problems.add(at, format!("zone `{name}`: {problem}"));
-                    problems.name_zone(name);
+                    problems.spoilt_zone(name);
                 }
             }
         }
@@ -281,6 +281,12 @@ impl Policy {
             let kinds = rule.kinds.iter().flat_map(|kinds| kinds.get_ref());
             policy.named.extend(kinds.map(|kind| (kind.get_ref().clone(), problems.line(kind.span().start))));
             policy.rules.push(validate::rule(rule, line, &policy, &mut problems));
+        }
+        if policy.named.is_empty() && unknown_line > 0 {
+            problems.add_line(
+                unknown_line,
+                "`[unknown]` is about kinds that are not named, but no kind is: use `[default]`",
+            );
         }
         validate::zones_are_used(&policy, &mut problems);
         // What rules mean together can be said only when each of them means something.

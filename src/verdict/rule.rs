@@ -213,8 +213,11 @@ impl Bounds {
         self.at_least.is_none_or(|bound| reaches(value, bound)) && self.below.is_none_or(|bound| !reaches(value, bound))
     }
 
-    /// A value inside to three digits, or as many as it takes to be inside.
+    /// A value inside to three digits, or as many as it takes to be inside; a whole number as it is.
     fn rounded(self, value: f64) -> f64 {
+        if value.fract() == 0.0 {
+            return value;
+        }
         let rounded = |digits: usize| format!("{value:.digits$e}").parse().unwrap_or(value);
         (2..15).map(rounded).find(|&short| self.contain(short)).unwrap_or(value)
     }
@@ -268,5 +271,51 @@ impl<'de> Deserialize<'de> for Bounds {
         }
 
         deserializer.deserialize_any(NumberOrTable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(quantity: Quantity, millimetres: bool, at_least: Option<f64>, below: Option<f64>) -> Limit {
+        Limit { quantity, millimetres, bounds: Bounds { at_least, below } }
+    }
+
+    #[test]
+    fn a_bound_belongs_to_the_upper_side_up_to_rounding() {
+        let bounds = Bounds { at_least: Some(0.3), below: Some(0.7) };
+        for (value, inside) in [(0.3, true), (0.1 + 0.2, true), (0.299999999999, true), (0.2999, false), (0.69, true)] {
+            assert_eq!(bounds.contain(value), inside, "{value}");
+        }
+        for value in [0.7, 7.0 * 0.1, 0.699999999999999, f64::INFINITY] {
+            assert!(!bounds.contain(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn values_are_shown_on_the_side_of_the_limit_where_they_are() {
+        let from = limit(Quantity::Length, true, Some(2.0), None);
+        assert_eq!(from.text(3.14159), "length 3.14 mm >= 2 mm");
+        assert_eq!(from.text(2.0), "length 2 mm >= 2 mm");
+        let below = limit(Quantity::Area, false, None, Some(2.0));
+        assert_eq!(below.text(1.99996), "area 1.99996 px2 < 2 px2");
+        let both = limit(Quantity::Confidence, false, Some(f64::from(0.3f32)), Some(f64::from(0.7f32)));
+        assert_eq!(both.text(f64::from(0.412345f32)), "confidence 0.412 >= 0.3 and < 0.7");
+        assert_eq!(
+            limit(Quantity::Density, true, Some(0.01), None).text(0.0123),
+            "density 0.0123 per mm2 >= 0.01 per mm2"
+        );
+        assert_eq!(limit(Quantity::Count, false, Some(3.0), None).text(1234.0), "count 1234 >= 3");
+    }
+
+    #[test]
+    fn millimetres_are_pixels_times_the_pitch_to_its_power() {
+        let pitch = Some(0.5);
+        for (quantity, mm) in [(Quantity::Length, 2.0), (Quantity::Area, 1.0), (Quantity::Density, 16.0)] {
+            assert_eq!(limit(quantity, true, None, None).in_unit(4.0, pitch), mm);
+            assert_eq!(limit(quantity, false, None, None).in_unit(4.0, pitch), 4.0);
+        }
+        assert_eq!(limit(Quantity::Area, true, Some(1.0), None).in_pixels(pitch), (4.0, f64::INFINITY));
     }
 }

@@ -33,7 +33,8 @@ enum Form {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ZoneFile {
-    polygon: Option<Vec<[f64; 2]>>,
+    /// Points; their two numbers are counted by hand, since `toml` drops what an array has too many of.
+    polygon: Option<Vec<Vec<f64>>>,
     margin: Option<Margin>,
     #[serde(default)]
     invert: bool,
@@ -74,7 +75,11 @@ impl Margin {
 }
 
 /// The polygon through `points`, or why it is none.
-fn polygon(points: Vec<[f64; 2]>) -> Result<Polygon, String> {
+fn polygon(points: Vec<Vec<f64>>) -> Result<Polygon, String> {
+    let point = |point: &Vec<f64>| <[f64; 2]>::try_from(point.as_slice()).ok();
+    let Some(points) = points.iter().map(point).collect::<Option<Vec<[f64; 2]>>>() else {
+        return Err("expected a polygon of points [x, y]".to_owned());
+    };
     if points.iter().flatten().any(|v| !v.is_finite()) {
         return Err("expected a polygon of finite numbers".to_owned());
     }
@@ -180,4 +185,118 @@ pub(super) fn area<'a>(zones: impl Iterator<Item = &'a MultiPolygon>) -> f64 {
 
 fn rectangle(x0: f64, y0: f64, x1: f64, y1: f64) -> Polygon {
     Rect::new([x0, y0], [x1, y1]).to_polygon()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::defect::Confidence;
+    use crate::geometry::{Mask, PixelBox};
+
+    fn defect(bbox: PixelBox) -> Defect {
+        Defect::new("x".into(), Confidence::new(0.5).unwrap(), bbox)
+    }
+
+    fn boxed(x0: f32, y0: f32, x1: f32, y1: f32) -> Shape {
+        Shape::of(&defect(PixelBox::new(x0, y0, x1, y1)), [100, 80])
+    }
+
+    fn masked(inside: impl FnMut(u32, u32) -> bool) -> Shape {
+        let whole = PixelBox::new(0.0, 0.0, 100.0, 80.0);
+        Shape::of(&defect(whole).with_mask(Mask::from_fn(100, 80, inside)), [100, 80])
+    }
+
+    fn zone(form: Form, invert: bool, frame: Option<usize>) -> Zone {
+        Zone { name: "z".to_owned(), line: 1, form, invert, frame }
+    }
+
+    fn triangle() -> Form {
+        Form::Polygon(polygon(vec![vec![0.0, 0.0], vec![60.0, 0.0], vec![0.0, 60.0]]).unwrap())
+    }
+
+    fn area_of(zone: &Zone) -> f64 {
+        zone.on(0, [100, 80]).unsigned_area()
+    }
+
+    #[test]
+    fn a_zone_and_its_rest_are_the_frame() {
+        for (form, part) in [(Form::Margin(10.0), 8000.0 - 80.0 * 60.0), (triangle(), 1800.0)] {
+            assert!((area_of(&zone(form.clone(), false, None)) - part).abs() < 1e-3);
+            assert!((area_of(&zone(form, true, None)) - (8000.0 - part)).abs() < 1e-3);
+        }
+        // A margin that leaves nothing inside, and a polygon beyond the frame.
+        for margin in [40.0, 1e9] {
+            assert_eq!(area_of(&zone(Form::Margin(margin), false, None)), 8000.0);
+            assert_eq!(area_of(&zone(Form::Margin(margin), true, None)), 0.0);
+        }
+        let beyond = polygon(vec![vec![50.0, -9.0], vec![900.0, -9.0], vec![900.0, 900.0], vec![50.0, 900.0]]).unwrap();
+        assert_eq!(area_of(&zone(Form::Polygon(beyond), false, None)), 4000.0);
+        assert_eq!(zone(triangle(), false, Some(1)).on(0, [100, 80]).unsigned_area(), 0.0);
+        assert!(zone(triangle(), false, Some(1)).on(1, [100, 80]).unsigned_area() > 0.0);
+    }
+
+    #[test]
+    fn the_area_of_several_zones_counts_what_they_share_once() {
+        let parts = [10.0, 20.0].map(|margin| zone(Form::Margin(margin), false, None).on(0, [100, 80]));
+        assert_eq!(area(parts.iter()), 8000.0 - 60.0 * 40.0);
+        assert_eq!(area([].into_iter()), 0.0);
+    }
+
+    #[test]
+    fn a_defect_that_only_touches_a_zone_is_not_in_it() {
+        let rim = zone(Form::Margin(10.0), false, None).on(0, [100, 80]);
+        let inner = zone(Form::Margin(10.0), true, None).on(0, [100, 80]);
+        let both = |shape: Shape| (shape.overlaps(&rim), shape.overlaps(&inner));
+        assert_eq!(both(boxed(10.0, 10.0, 90.0, 70.0)), (false, true));
+        assert_eq!(both(boxed(9.9, 10.0, 20.0, 20.0)), (true, true));
+        assert_eq!(both(boxed(0.0, 0.0, 10.0, 10.0)), (true, false));
+        let slanting = zone(triangle(), false, None).on(0, [100, 80]);
+        // The corner (30, 30) lies on the slanting side.
+        assert!(!boxed(30.0, 30.0, 40.0, 40.0).overlaps(&slanting));
+        assert!(boxed(29.0, 29.0, 40.0, 40.0).overlaps(&slanting));
+        // The box of this mask overlaps, the mask does not.
+        assert!(!masked(|x, y| (20..50).contains(&x) && (20..50).contains(&y) && x + y >= 60).overlaps(&slanting));
+        assert!(!boxed(0.0, 0.0, 9.0, 9.0).overlaps(&MultiPolygon::new(Vec::new())));
+    }
+
+    #[test]
+    fn a_defect_that_has_no_area_or_no_place_does_not_slip_through() {
+        let inner = zone(Form::Margin(10.0), true, None).on(0, [100, 80]);
+        assert!(boxed(50.0, 40.0, 50.0, 40.0).overlaps(&inner), "a point");
+        assert_eq!(boxed(50.0, 40.0, 60.0, 40.0).extent(), [10.0, 1.0]);
+        assert!(boxed(f32::NAN, 40.0, 60.0, 50.0).overlaps(&inner));
+        assert!(masked(|_, _| false).overlaps(&inner), "an empty mask falls back to the box");
+        let mut spoilt = defect(PixelBox::new(40.0, 30.0, 50.0, 40.0));
+        spoilt.corners = Some([[f32::NAN; 2]; 4]);
+        assert_eq!(Shape::of(&spoilt, [100, 80]).extent(), [10.0, 10.0]);
+    }
+
+    #[test]
+    fn length_goes_along_the_defect() {
+        assert_eq!(boxed(10.0, 10.0, 40.0, 14.0).extent(), [30.0, 4.0]);
+        assert_eq!(masked(|x, y| (10..14).contains(&x) && (5..45).contains(&y)).extent(), [40.0, 4.0]);
+        // One pixel wide at 45 degrees: from the first pixel's corner to the last one's.
+        let [length, width] = masked(|x, y| x == y && x < 20).extent();
+        assert!((length - 20.0 * 2f64.sqrt()).abs() < 1e-9 && (width - 2f64.sqrt()).abs() < 1e-9, "{length} {width}");
+        let mut turned = defect(PixelBox::new(10.0, 10.0, 45.0, 45.0));
+        // 3-4-5: sides of 50 and 5.
+        turned.corners = Some([[13.0, 10.0], [43.0, 50.0], [39.0, 53.0], [9.0, 13.0]]);
+        let [length, width] = Shape::of(&turned, [100, 80]).extent();
+        assert!((length - 50.0).abs() < 1e-5 && (width - 5.0).abs() < 1e-5, "{length} {width}");
+    }
+
+    #[test]
+    fn distance_is_the_gap_between_what_they_cover() {
+        let a = boxed(0.0, 0.0, 10.0, 10.0);
+        assert_eq!(a.distance(&boxed(13.0, 14.0, 20.0, 20.0), 9.0), Some(5.0));
+        assert_eq!(a.distance(&boxed(13.0, 14.0, 20.0, 20.0), 5.0), None, "not below the limit");
+        assert_eq!(a.distance(&boxed(5.0, 5.0, 20.0, 20.0), 9.0), Some(0.0));
+        assert_eq!(a.distance(&boxed(2.0, 2.0, 3.0, 3.0), 9.0), Some(0.0), "one inside of the other");
+        // An L and a pixel in its corner: the boxes overlap, the pixels are 4 apart.
+        let bend = masked(|x, y| (x < 2 && y < 20) || (y < 2 && x < 20));
+        assert_eq!(bend.distance(&masked(|x, y| x == 6 && y == 6), 9.0), Some(4.0));
+        // Two parts: the nearer one counts.
+        let parts = masked(|x, y| y == 0 && (x == 0 || x == 50));
+        assert_eq!(parts.distance(&boxed(54.0, 0.0, 60.0, 1.0), 9.0), Some(3.0));
+    }
 }
