@@ -2,6 +2,7 @@
 
 mod judge;
 mod policy;
+mod reach;
 mod rule;
 mod scene;
 mod validate;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::judge::Verdict;
+use super::reach;
 use super::rule::{Rule, RuleFile};
 use super::validate::{self, Problems};
 use super::zone::{Zone, ZoneFile};
@@ -14,6 +15,9 @@ use crate::defect::Kind;
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
 use crate::model::{Model, OutputConfig};
+
+/// More rules than anybody writes; it bounds the work of comparing them.
+const MOST_RULES: usize = 1000;
 
 /// Confidence limits for one kind of defect, both in `0..=1`, `review <= fail`.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -275,7 +279,10 @@ impl Policy {
                 }
             }
         }
-        for rule in file.rules {
+        if let Some(rule) = file.rules.get(MOST_RULES) {
+            problems.add(rule.span().start, format!("expected at most {MOST_RULES} rules, found {}", file.rules.len()));
+        }
+        for rule in file.rules.into_iter().take(MOST_RULES) {
             let line = problems.line(rule.span().start);
             let rule = rule.into_inner();
             let kinds = rule.kinds.iter().flat_map(|kinds| kinds.get_ref());
@@ -291,7 +298,7 @@ impl Policy {
         validate::zones_are_used(&policy, &mut problems);
         // What rules mean together can be said only when each of them means something.
         if problems.is_empty() {
-            validate::rules_matter(&policy, &policy.named[..limited], unknown_line, &mut problems);
+            reach::rules_matter(&policy, &policy.named[..limited], unknown_line, &mut problems);
         }
         problems.finish().map_err(error)?;
         Ok(policy)
