@@ -339,6 +339,16 @@ mod tests {
                 vec!["count = 5 review", "area_px = { below = 9 } review", "count = 3 fail"],
                 "line 5: rule \"0\" can never change a verdict: whenever it applies, rule \"2\" (line 7) does too",
             ),
+            // What the second rule reviews of x lies in the zone, where the first one lets it pass.
+            (
+                vec![
+                    "kinds = [\"x\"], zones = [\"a\", \"b\"] pass",
+                    "zones = [\"a\", \"b\"] review",
+                    "kinds = [\"x\"] fail",
+                    "kinds = [\"x\"], count = 3 fail",
+                ],
+                "line 8: rule \"3\" can never apply: rule \"2\" (line 7) matches everything that it does",
+            ),
             (
                 vec!["count = { below = 5 } pass", "count = { below = 3 } pass"],
                 "line 6: rule \"1\" can never change a verdict: whenever it applies, rule \"0\" (line 5) does too",
