@@ -548,7 +548,7 @@ impl Engine {
         for (number, frame) in decoded.into_iter().enumerate() {
             defects.extend(frame.defects.into_iter().map(|mut defect| {
                 defect.frame = several.then_some(number);
-                defect.area_mm2 = pitch.map(|pitch| defect.area_px as f64 * pitch * pitch);
+                defect.area_mm2 = pitch.map(|pitch| square_millimetres(defect.area_px, pitch));
                 defect
             }));
         }
@@ -571,6 +571,11 @@ impl Engine {
             error: None,
         })
     }
+}
+
+fn square_millimetres(area_px: u64, pitch: f64) -> f64 {
+    // Nine digits after the point: more would be rounding.
+    (area_px as f64 * pitch * pitch * 1e9).round() / 1e9
 }
 
 fn ms(duration: Duration) -> f64 {
