@@ -5,6 +5,11 @@ mod guarantee;
 mod judge;
 mod monitor;
 mod policy;
+mod reach;
+mod rule;
+mod scene;
+mod validate;
+mod zone;
 
 pub use calibration::{Bounded, Calibrated, Calibration, Method, ScoredPanel};
 pub use guarantee::Guarantee;
