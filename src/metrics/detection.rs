@@ -136,7 +136,7 @@ mod tests {
         // (wrong: used), a right, b where an a is (wrong).
         let a: Kind = "a".into();
         let b: Kind = "b".into();
-        let truth = |kind: &Kind, x| Truth { kind: kind.clone(), bbox: at(x) };
+        let truth = |kind: &Kind, x| Truth::new(kind.clone(), at(x));
         let images = [
             Truths {
                 truth: vec![truth(&a, 0.0), truth(&b, 50.0)],

@@ -99,7 +99,7 @@ impl Evaluation {
                     truth: truth.clone(),
                     found: report.defects.iter().map(|d| (d.kind.clone(), d.confidence.get(), d.bbox)).collect(),
                 }),
-                Label::Probability(_) => None,
+                _ => None,
             })
             .collect();
         let detection: Option<DetectionScores> =

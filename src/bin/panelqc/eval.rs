@@ -4,55 +4,30 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use panelqc::dataset::{Split, read_deeppcb, read_elpv};
 use panelqc::metrics::{Evaluation, Rate};
 
 use super::Failure;
+use super::data::DataArgs;
 use super::engine::{EngineArgs, progress_bar, reported};
 use super::output::writing;
 
 /// Average precision needs the unsure detections too.
 const FLOOR: f32 = 0.01;
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum DataFormat {
-    /// Pairs of test image and template with boxes (DeepPCB).
-    Deeppcb,
-    /// Solar cells with a defect probability (ELPV).
-    Elpv,
-}
-
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     engine: EngineArgs,
-    /// Folder of labelled images.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// How the labels are laid out.
-    #[arg(long, value_enum)]
-    format: DataFormat,
-    /// List of the panels to use, one id a line [default: all].
-    #[arg(long, value_name = "FILE")]
-    split: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Write the numbers as one JSON object.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let mut samples = match args.format {
-        DataFormat::Deeppcb => read_deeppcb(&args.data)?,
-        DataFormat::Elpv => read_elpv(&args.data)?,
-    };
-    if let Some(list) = &args.split {
-        let split = Split::load(list)?;
-        if split.is_empty() {
-            return Err(format!("--split {}: expected ids, found none", list.display()).into());
-        }
-        samples = split.select(samples, list)?;
-    }
     let inspector = args.engine.builder()?.floor(FLOOR).build()?;
+    let samples = args.data.samples(inspector.model())?;
 
     let bar = progress_bar(samples.len() as u64);
     let start = Instant::now();

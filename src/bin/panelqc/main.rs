@@ -1,6 +1,7 @@
 //! The command line of `panelqc`: one file a subcommand.
 
 mod check;
+mod data;
 mod engine;
 mod eval;
 mod golden;
