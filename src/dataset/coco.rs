@@ -190,7 +190,8 @@ impl Segmentation {
             Segmentation::Polygons(rings) if rings.is_empty() => Ok(None),
             Segmentation::Polygons(rings) => {
                 let ring = |numbers: &Vec<f32>| {
-                    let usable = numbers.len() >= 6 && numbers.len() % 2 == 0 && numbers.iter().all(|v| v.is_finite());
+                    let usable =
+                        numbers.len() >= 6 && numbers.len().is_multiple_of(2) && numbers.iter().all(|v| v.is_finite());
                     let found = || ("a polygon of at least 3 points x, y".to_owned(), format!("{numbers:?}"));
                     let points = || numbers.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
                     if usable { Ok(Polygon::new(points())) } else { Err(found()) }

@@ -118,7 +118,7 @@ fn truth_of(line: &str, names: &Names, size: (u32, u32)) -> std::result::Result<
             let sides = [(x - w / 2.0) * width, (y - h / 2.0) * height, (x + w / 2.0) * width, (y + h / 2.0) * height];
             Truth::checked(kind.clone(), sides, size)
         }
-        _ if numbers.len() >= 6 && numbers.len() % 2 == 0 => {
+        _ if numbers.len() >= 6 && numbers.len().is_multiple_of(2) => {
             let points: Vec<[f64; 2]> = numbers.chunks_exact(2).map(|p| [p[0] * width, p[1] * height]).collect();
             let side = |axis: usize, pick: fn(f64, f64) -> f64| {
                 // `f64::min` would pass over a number that is none.
