@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use panelqc::dataset::{Label, Sample, Split, read_elpv};
+use panelqc::dataset::{DataFormat, Label, Sample, Split, read_elpv};
 use panelqc::metrics::{Evaluation, StageTimes};
 use panelqc::{
     Frame, FrameLimits, Inspector, JsonlWriter, Model, Overlay, PanelInput, PanelReport, Policy, Status, Verdict,
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("errors                 {}", reports.iter().filter(|r| r.status == Status::Error).count());
     match &samples {
         Some(samples) => {
-            let evaluation = Evaluation::new(inspector.model(), samples, &reports, seconds);
+            let evaluation = Evaluation::new(&inspector, DataFormat::Elpv, samples, &reports, seconds);
             accuracy(&evaluation);
             fs::write(args.out.join("evaluation.json"), serde_json::to_string_pretty(&evaluation)? + "\n")?;
         }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ndarray::{Axis, Slice};
+use ndarray::{Array2, Axis, Slice};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::decode::{Decoded, Decoder};
@@ -35,6 +35,7 @@ pub struct InspectorBuilder {
     model: Arc<Model>,
     policy: Option<Policy>,
     floor: f32,
+    keep_maps: bool,
     limits: FrameLimits,
     threads: Option<usize>,
     batch: Option<usize>,
@@ -42,6 +43,11 @@ pub struct InspectorBuilder {
 }
 
 impl InspectorBuilder {
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
     /// Rules for the verdict. Default: any defect that reaches the manifest's confidence fails the panel.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
@@ -54,6 +60,13 @@ impl InspectorBuilder {
     #[must_use]
     pub fn floor(mut self, confidence: f32) -> Self {
         self.floor = confidence;
+        self
+    }
+
+    /// Keeps the anomaly maps of the frames in [`PanelReport::maps`], four bytes a pixel. Default: they are dropped.
+    #[must_use]
+    pub fn keep_maps(mut self) -> Self {
+        self.keep_maps = true;
         self
     }
 
@@ -141,6 +154,7 @@ impl InspectorBuilder {
         Ok(Inspector {
             engine: Arc::new(Engine {
                 decoder,
+                keep_maps: self.keep_maps,
                 policy,
                 limits: self.limits,
                 trace,
@@ -161,6 +175,7 @@ impl Inspector {
             model: model.into(),
             policy: None,
             floor: 1.0,
+            keep_maps: false,
             limits: FrameLimits::default(),
             threads: None,
             batch: None,
@@ -389,6 +404,7 @@ impl<I> Drop for InspectBatch<I> {
 struct Engine {
     model: Arc<Model>,
     decoder: Decoder,
+    keep_maps: bool,
     policy: Policy,
     limits: FrameLimits,
     trace: Trace,
@@ -412,6 +428,7 @@ struct Opened<'a> {
     panel: Cow<'a, Panel>,
     ms: Timings,
     decoded: Vec<Decoded>,
+    maps: Vec<Array2<f32>>,
 }
 
 impl Engine {
@@ -423,6 +440,7 @@ impl Engine {
                 panel: Cow::Borrowed(panel),
                 ms: Timings { decode: ms(reading), ..Timings::default() },
                 decoded: Vec::new(),
+                maps: Vec::new(),
             }),
         }];
         self.work(&mut entries, 1);
@@ -446,6 +464,7 @@ impl Engine {
                         panel: Cow::Owned(panel),
                         ms: Timings { decode: ms(start.elapsed()), ..Timings::default() },
                         decoded: Vec::new(),
+                        maps: Vec::new(),
                     });
                     Entry { id: id.clone(), image: image.clone(), state }
                 })
@@ -520,11 +539,19 @@ impl Engine {
                 opened.ms.infer += ms(start.elapsed());
             }
             let start = Instant::now();
-            let decoded =
-                result.and_then(|i| self.decoder.decode(&workspace.outputs, i, &workspace.batch.placements()[slot]));
+            let placement = &workspace.batch.placements()[slot];
+            let decoded = result.and_then(|i| Ok((i, self.decoder.decode(&workspace.outputs, i, placement)?)));
             opened.ms.postprocess += ms(start.elapsed());
+            let decoded = decoded.and_then(|(i, decoded)| {
+                // Kept for measuring only: it is no part of the time an image takes.
+                let map = self.keep_maps.then(|| self.decoder.anomaly_map(&workspace.outputs, i, placement));
+                Ok((decoded, map.transpose()?.flatten()))
+            });
             match decoded {
-                Ok(decoded) => opened.decoded.push(decoded),
+                Ok((decoded, map)) => {
+                    opened.decoded.push(decoded);
+                    opened.maps.extend(map);
+                }
                 Err(error) => entries[at].state = Err(error),
             }
         }
@@ -534,7 +561,7 @@ impl Engine {
 
     /// Judges a panel whose frames are all decoded.
     fn close(&self, entry: Entry<'_>) -> Result<PanelReport, PanelError> {
-        let Opened { panel, mut ms, decoded } = match entry.state {
+        let Opened { panel, mut ms, decoded, maps } = match entry.state {
             Ok(opened) => opened,
             Err(error) => {
                 return Err(PanelError { panel: entry.id, image: entry.image, error, trace: self.trace.clone() });
@@ -569,6 +596,7 @@ impl Engine {
             ms: Some(ms),
             trace: Trace { image: first.sha256().cloned(), ..self.trace.clone() },
             error: None,
+            maps,
         })
     }
 }

@@ -79,6 +79,30 @@ fn a_policy_is_calibrated_used_and_bound_to_what_it_was_made_for() {
 }
 
 #[test]
+fn the_rules_of_a_policy_are_kept_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    cells(dir.path(), 60, |i| i % 2 == 1);
+    let (base, policy) = (dir.path().join("base.toml"), dir.path().join("policy.toml"));
+    // A rule that fails every cell, good ones too: nothing passes at any limit, so nothing is missed at any.
+    let text = "# ours\nschema = 1\nname = \"line 3\"\n[default]\nreview = 0.9 # to be chosen\nfail = 0.9\n\
+                [[rules]]\nname = \"anything\"\nconfidence = 0.05\nverdict = \"fail\"\n";
+    fs::write(&base, text).unwrap();
+    let calibrate = |overkill: &[&str]| {
+        let mut program = on_cells("calibrate", dir.path());
+        program.arg("--policy").arg(&base).args(["--max-miss", "0.1"]).args(overkill);
+        run(program.arg("--out").arg(&policy))
+    };
+    let (status, stdout, stderr) = calibrate(&[]);
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stdout.contains("overkill here   100.00 % (30 of 30)"), "{stdout}");
+    let written = fs::read_to_string(&policy).unwrap();
+    assert!(written.starts_with("# ours\nschema = 1\nname = \"line 3\"\nmodel = \""), "{written}");
+    assert!(written.contains(" # to be chosen") && written.contains("name = \"anything\""), "{written}");
+    let (status, _, stderr) = calibrate(&["--max-overkill", "0.1"]);
+    assert!(status == 2 && stderr.contains("good panels that fail at any limit, found more"), "{stderr}");
+}
+
+#[test]
 fn too_few_panels_are_refused_before_any_is_inspected() {
     let dir = tempfile::tempdir().unwrap();
     cells(dir.path(), 20, |i| i % 2 == 1);

@@ -40,6 +40,19 @@ pub fn read_deeppcb(folder: &Path) -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
+/// The templates of paired samples as good panels of their own: the frame and the reference are the template, the id
+/// ends in `_temp` instead of `_test`. A sample without a reference has none.
+pub fn templates(samples: &[Sample]) -> Vec<Sample> {
+    let template = |sample: &Sample| {
+        let reference = sample.files.reference.clone()?;
+        let id = &sample.files.id;
+        let id = format!("{}_temp", id.strip_suffix("_test").unwrap_or(id));
+        let files = PanelFiles { id, frames: vec![reference.clone()], reference: Some(reference) };
+        Some(Sample { files, label: Label::Boxes(Vec::new()) })
+    };
+    samples.iter().filter_map(template).collect()
+}
+
 fn labels_of(path: &Path) -> Result<Vec<Truth>> {
     let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
     let mut truths = Vec::new();
@@ -47,10 +60,10 @@ fn labels_of(path: &Path) -> Result<Vec<Truth>> {
         let numbers: Option<Vec<u32>> =
             line.split([' ', ',', '\t']).filter(|w| !w.is_empty()).map(|w| w.parse().ok()).collect();
         let truth = match numbers.as_deref() {
-            Some(&[x0, y0, x1, y1, kind @ 1..=6]) if x0 < x1 && y0 < y1 => Truth {
-                kind: KINDS[kind as usize - 1].into(),
-                bbox: PixelBox::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32),
-            },
+            Some(&[x0, y0, x1, y1, kind @ 1..=6]) if x0 < x1 && y0 < y1 => {
+                let bbox = PixelBox::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32);
+                Truth::new(KINDS[kind as usize - 1].into(), bbox)
+            }
             _ => {
                 return Err(Error::labels(
                     path,
@@ -92,6 +105,15 @@ mod tests {
         assert_eq!((boxes[0].kind.as_str(), boxes[0].bbox), ("short", PixelBox::new(10.0, 20.0, 30.0, 40.0)));
         assert_eq!(boxes[1].kind.as_str(), "pin-hole");
         assert!(samples[0].label.is_defective());
+    }
+
+    #[test]
+    fn templates_are_good_panels() {
+        let dir = set("10 20 30 40 2\n");
+        let [template] = &templates(&read_deeppcb(dir.path()).unwrap())[..] else { panic!("one") };
+        assert_eq!(template.files.id, "group1/1/7_temp");
+        assert_eq!(template.files.reference.as_ref(), template.files.frames.first());
+        assert!(template.files.frames[0].ends_with("7_temp.jpg") && !template.label.is_defective());
     }
 
     #[test]

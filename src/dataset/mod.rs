@@ -1,20 +1,35 @@
 //! Readers of labelled data. Malformed labels are errors with file and line.
 
+mod coco;
 mod deeppcb;
 mod elpv;
+mod folders;
+mod format;
+mod mvtec;
 mod scored;
 mod split;
+mod truth;
+mod voc;
+mod yolo;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::defect::Kind;
+use crate::error::{Error, Result};
 use crate::frame::PanelFiles;
-use crate::geometry::PixelBox;
 
-pub use deeppcb::read_deeppcb;
+pub use coco::read_coco;
+pub use deeppcb::{read_deeppcb, templates};
 pub use elpv::read_elpv;
-pub use scored::{data_sha256, scored_panels};
+pub use folders::read_folders;
+pub use format::{DataFormat, read};
+pub use mvtec::read_mvtec;
+pub use scored::{data_sha256, fail_scores, scored_panels};
 pub use split::Split;
+pub use truth::Truth;
+pub use voc::read_voc;
+pub use yolo::read_yolo;
 
 /// One labelled panel.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,12 +41,21 @@ pub struct Sample {
     pub label: Label,
 }
 
+impl Sample {
+    /// A panel of one image without a reference.
+    fn of_image(id: String, image: impl Into<std::path::PathBuf>, label: Label) -> Self {
+        Sample { files: PanelFiles { id, frames: vec![image.into()], reference: None }, label }
+    }
+}
+
 /// What a person says of a panel.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Label {
     /// The defects on it; none on a good panel.
     Boxes(Vec<Truth>),
+    /// The kinds of defect that it has, without a place; none on a good panel.
+    Kinds(BTreeSet<Kind>),
     /// How likely it is defective, in `0..=1`: defective above 0.5, sure at 0 and 1.
     Probability(f32),
 }
@@ -41,24 +65,30 @@ impl Label {
     pub fn is_defective(&self) -> bool {
         match self {
             Label::Boxes(boxes) => !boxes.is_empty(),
+            Label::Kinds(kinds) => !kinds.is_empty(),
             Label::Probability(p) => *p > 0.5,
         }
     }
 
-    /// The kinds of defect that are marked; empty for a good panel, and when the label does not say.
+    /// The kinds of defect that a person marked; empty for a good panel, and for [`Label::Probability`], which names
+    /// none.
     pub fn kinds(&self) -> BTreeSet<Kind> {
         match self {
             Label::Boxes(boxes) => boxes.iter().map(|truth| truth.kind.clone()).collect(),
+            Label::Kinds(kinds) => kinds.clone(),
             Label::Probability(_) => BTreeSet::new(),
         }
     }
 }
 
-/// A defect that a person marked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Truth {
-    /// What it is.
-    pub kind: Kind,
-    /// Where it is, in pixels of the image.
-    pub bbox: PixelBox,
+/// Width and height of an image file, without decoding it.
+fn size_of(image: &Path) -> Result<(u32, u32)> {
+    let reader = image::ImageReader::open(image).and_then(image::ImageReader::with_guessed_format);
+    let reader = reader.map_err(Error::io("reading", image))?;
+    reader.into_dimensions().map_err(|e| Error::image(image.display(), "an image with a size", e.to_string()))
+}
+
+/// The error for a set without samples.
+fn none_of(folder: &Path, expected: &str) -> Error {
+    Error::labels(folder, None, expected, "none")
 }

@@ -1,20 +1,32 @@
 use super::Sample;
 use crate::hash::sha256_hex;
 use crate::report::{PanelReport, Status};
-use crate::verdict::ScoredPanel;
+use crate::verdict::{Policy, ScoredPanel};
 
-/// What a calibration needs of `samples` and their results, in the same order. The results have to reach down to a low
-/// confidence (0.01): a panel without any defect scores 0.
-pub fn scored_panels(samples: &[Sample], reports: &[PanelReport]) -> Vec<ScoredPanel> {
-    let score = |report: &PanelReport| report.defects.iter().map(|d| d.confidence.get()).fold(0.0, f32::max);
+/// What a calibration needs of `samples` and their results, in the same order, under a policy whose `[default]` limits are
+/// to be chosen. The results have to reach down to a low confidence (0.01): a panel without any defect scores 0.
+pub fn scored_panels(policy: &Policy, samples: &[Sample], reports: &[PanelReport]) -> Vec<ScoredPanel> {
     let panels = samples.iter().zip(reports);
     panels
         .map(|(sample, report)| ScoredPanel {
-            score: (report.status == Status::Ok).then(|| score(report)),
+            score: scored(report, |frames| policy.review_score(&report.defects, frames)),
             defective: sample.label.is_defective(),
             kinds: sample.label.kinds(),
         })
         .collect()
+}
+
+/// The scores that the fail limit is chosen by, at a review limit, in the order of `reports`.
+pub fn fail_scores(policy: &Policy, reports: &[PanelReport], review: f32) -> Vec<Option<f32>> {
+    let score = |report: &PanelReport| scored(report, |frames| policy.fail_score(&report.defects, frames, review));
+    reports.iter().map(score).collect()
+}
+
+/// A score of a panel that was inspected. All its frames are taken to be as large as the first.
+fn scored(report: &PanelReport, score: impl FnOnce(&[[u32; 2]]) -> f32) -> Option<f32> {
+    let size = [report.width?, report.height?];
+    let frames = report.defects.iter().filter_map(|d| d.frame).max().unwrap_or(0) + 1;
+    (report.status == Status::Ok).then(|| score(&vec![size; frames]))
 }
 
 /// SHA-256 over the panels that a guarantee was made of: a line for each, sorted, with its id, the hash of its first

@@ -25,26 +25,14 @@ pub(super) fn decode(
     placement: &Placement,
 ) -> Result<Decoded> {
     let output = &decoder.output;
-    let normal = |value: f32| output.normalize.map_or(value.clamp(0.0, 1.0), |n| n.apply(value));
-    let cells = match map {
-        None => None,
-        Some(map) => {
-            let mut cells = decoder.ranked(outputs, map, index, &[2, 3])?;
-            if cells.ndim() == 3 {
-                cells = cells.index_axis_move(Axis(0), 0);
-            }
-            decoder.finite(map, cells.iter())?;
-            let cells: Array2<f32> = cells.mapv(normal).into_dimensionality::<Ix2>().unwrap_or_default();
-            Some(cells)
-        }
-    };
+    let cells = map.map(|map| cells(decoder, outputs, map, index)).transpose()?;
     let peak = || cells.iter().flatten().copied().fold(0.0, f32::max);
     let score = match score {
         None => peak(),
         Some(score) => {
             let numbers = decoder.ranked(outputs, score, index, &[0, 1])?;
             decoder.finite(score, numbers.iter())?;
-            numbers.iter().next().copied().map_or(0.0, normal)
+            numbers.iter().next().map_or(0.0, |&value| normal(decoder, value))
         }
     };
     let mut defects = Vec::new();
@@ -64,6 +52,30 @@ pub(super) fn decode(
     }
     Decoder::surest_first(&mut defects);
     Ok(Decoded { defects, score: score.clamp(0.0, 1.0) })
+}
+
+/// The map at the source's pixels (height, width), in `0..=1`.
+pub(super) fn surface(
+    decoder: &Decoder,
+    outputs: &Outputs,
+    map: usize,
+    index: usize,
+    placement: &Placement,
+) -> Result<Array2<f32>> {
+    Ok(Surface::new(cells(decoder, outputs, map, index)?.view()).resampled(placement))
+}
+
+fn cells(decoder: &Decoder, outputs: &Outputs, map: usize, index: usize) -> Result<Array2<f32>> {
+    let mut cells = decoder.ranked(outputs, map, index, &[2, 3])?;
+    if cells.ndim() == 3 {
+        cells = cells.index_axis_move(Axis(0), 0);
+    }
+    decoder.finite(map, cells.iter())?;
+    Ok(cells.mapv(|value| normal(decoder, value)).into_dimensionality::<Ix2>().unwrap_or_default())
+}
+
+fn normal(decoder: &Decoder, value: f32) -> f32 {
+    decoder.output.normalize.map_or(value.clamp(0.0, 1.0), |n| n.apply(value))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use ndarray::{ArrayView2, ArrayViewD, Axis, Ix2};
+use ndarray::{Array2, ArrayView2, ArrayViewD, Axis, Ix2};
 
 use super::nms::Candidate;
 use super::surface::Region;
@@ -71,6 +71,18 @@ impl Decoder {
             }
             Layout::Mask { map } => segments::decode(self, outputs, map, index, placement),
             Layout::Anomaly { map, score } => anomaly::decode(self, outputs, (map, score), index, placement),
+        }
+    }
+
+    /// How anomalous each source pixel (height, width) of the frame at `index` is, in `0..=1`; `None` for a model that
+    /// gives no such map.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    pub fn anomaly_map(&self, outputs: &Outputs, index: usize, placement: &Placement) -> Result<Option<Array2<f32>>> {
+        match self.layout {
+            Layout::Anomaly { map: Some(map), .. } => anomaly::surface(self, outputs, map, index, placement).map(Some),
+            _ => Ok(None),
         }
     }
 

@@ -93,12 +93,29 @@ impl Mask {
             let before = if counts.len() > 2 { i64::from(counts[counts.len() - 2]) } else { 0 };
             counts.push(u32::try_from(value + before).ok()?);
         }
-        let pixels: u64 = counts.iter().map(|&n| u64::from(n)).sum();
-        (pixels == u64::from(width) * u64::from(height)).then_some(Mask { width, height, counts })
+        Self::from_coco_runs(width, height, counts)
+    }
+
+    /// A mask of run lengths that cover the image, background first.
+    pub(super) fn from_counts(width: u32, height: u32, counts: Vec<u32>) -> Self {
+        Mask { width, height, counts }
+    }
+
+    /// The mask of COCO's run lengths as numbers. `None` for runs that cover another number of pixels.
+    pub(crate) fn from_coco_runs(width: u32, height: u32, runs: Vec<u32>) -> Option<Self> {
+        let pixels: u64 = runs.iter().map(|&n| u64::from(n)).sum();
+        (pixels == u64::from(width) * u64::from(height)).then_some(Mask { width, height, counts: runs })
     }
 
     /// Intersection over union with a mask of the same image, in `0..=1`; 0 where both are empty.
     pub fn iou(&self, other: &Self) -> f64 {
+        let common = self.common(other);
+        let union = self.area() + other.area() - common;
+        if union > 0 { common as f64 / union as f64 } else { 0.0 }
+    }
+
+    /// Number of pixels that it shares with a mask of the same image.
+    pub(crate) fn common(&self, other: &Self) -> u64 {
         let ends = |mask: &Mask| {
             let mut end = 0u64;
             let ends = mask.counts.iter().map(|&n| {
@@ -118,8 +135,7 @@ impl Mask {
             i += usize::from(a[i] == next);
             j += usize::from(b[j] == next);
         }
-        let union = self.area() + other.area() - common;
-        if union > 0 { common as f64 / union as f64 } else { 0.0 }
+        common
     }
 
     /// Width of the image in pixels.

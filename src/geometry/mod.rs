@@ -1,6 +1,7 @@
 //! Shapes in image pixels: origin at the top left corner of the first pixel, x to the right, y down, half-open. The
 //! centre of the first pixel is (0.5, 0.5).
 
+mod components;
 mod mask;
 mod pixel_box;
 mod placement;

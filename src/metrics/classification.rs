@@ -65,6 +65,22 @@ pub fn auroc(samples: impl IntoIterator<Item = (f32, bool)>) -> Option<f64> {
     Some(wins / (positives * negatives))
 }
 
+/// Average precision (area under the precision-recall curve, "AUPR"): the sum over the distinct scores, the highest
+/// first, of the precision from that score on times the recall that it adds. `None` without a defective panel.
+pub fn average_precision(samples: impl IntoIterator<Item = (f32, bool)>) -> Option<f64> {
+    let mut samples: Vec<_> = samples.into_iter().collect();
+    samples.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let positives = samples.iter().filter(|(_, defective)| *defective).count() as f64;
+    let (mut right, mut all, mut area) = (0.0, 0.0, 0.0);
+    for tied in samples.chunk_by(|a, b| a.0 == b.0) {
+        let defective = tied.iter().filter(|(_, defective)| *defective).count() as f64;
+        right += defective;
+        all += tied.len() as f64;
+        area += defective * right / all;
+    }
+    (positives > 0.0).then(|| area / positives)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +91,15 @@ mod tests {
         assert_eq!(auroc(t), Some(0.75), "the example of sklearn.metrics.roc_auc_score");
         assert_eq!(auroc([(0.5, false), (0.5, true)]), Some(0.5));
         assert_eq!(auroc([(0.5, true)]), None);
+    }
+
+    #[test]
+    fn average_precision_takes_ties_together() {
+        let t = [(0.1, false), (0.4, false), (0.35, true), (0.8, true)];
+        let ap = average_precision(t).unwrap();
+        assert!((ap - 0.833_333_333_333).abs() < 1e-9, "the example of sklearn.metrics.average_precision_score: {ap}");
+        assert_eq!(average_precision([(0.5, false), (0.5, true)]), Some(0.5));
+        assert_eq!(average_precision([(0.5, false)]), None);
     }
 
     #[test]

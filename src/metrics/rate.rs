@@ -1,11 +1,11 @@
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::binomial;
 
 /// A share with its numerator, its denominator and a 95 % interval (Wilson 1927).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Rate {
     /// Numerator.
@@ -33,12 +33,17 @@ impl Rate {
         let half = scale * Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
         Rate { count, of, value: Some(p), low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
     }
-}
 
-/// The exact interval of `count` of `of` (Clopper and Pearson 1934), which covers the true share with at least
-/// `confidence`, in `0..1`; it is wider than Wilson's. `(0, 1)` of nothing.
-pub fn exact_interval(count: u64, of: u64, confidence: f64) -> (f64, f64) {
-    binomial::limits(count, of, (1.0 - confidence) / 2.0)
+    /// The exact 95 % interval (Clopper and Pearson 1934): wider than Wilson's, and never below its confidence, also
+    /// where few or none were seen. 0 to 1 when `of` is 0.
+    pub fn exact(&self) -> (f64, f64) {
+        binomial::limits(self.count, self.of, 0.025)
+    }
+
+    /// Whether so few were seen, or so few of the others, that Wilson's interval is too narrow.
+    pub fn is_scarce(&self) -> bool {
+        self.of > 0 && self.count.min(self.of - self.count) < 5
+    }
 }
 
 impl fmt::Display for Rate {
@@ -70,6 +75,17 @@ mod tests {
         assert!((rate.low - 0.866_320).abs() < 1e-5 && (rate.high - 0.970_099).abs() < 1e-5, "{rate:?}");
         let none = Rate::new(0, 10);
         assert!(none.low == 0.0 && (none.high - 0.277_533).abs() < 1e-5, "{none:?}");
+        // scipy.stats.binomtest(k, n).proportion_ci(method="exact")
+        for (count, of, low, high) in [
+            (0, 10, 0.0, 0.308_497_1),
+            (87, 93, 0.864_849_6, 0.975_957_7),
+            (10, 10, 0.691_502_9, 1.0),
+            (1, 300, 0.000_084_4, 0.018_431_3),
+        ] {
+            let (l, h) = Rate::new(count, of).exact();
+            assert!((l - low).abs() < 1e-6 && (h - high).abs() < 1e-6, "{count} of {of}: {l} to {h}");
+        }
+        assert_eq!(Rate::new(0, 0).exact(), (0.0, 1.0));
         assert_eq!(Rate::new(0, 0).to_string(), "none (0 of 0)");
     }
 }

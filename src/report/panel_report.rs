@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ndarray::Array2;
 use serde::Serialize;
 
 use crate::defect::Defect;
@@ -36,6 +37,10 @@ pub struct PanelReport {
     /// Why it could not be inspected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How anomalous each pixel (height, width) of each frame is, in `0..=1`, when the inspector
+    /// [keeps](crate::InspectorBuilder::keep_maps) it. It is not written.
+    #[serde(skip)]
+    pub maps: Vec<Array2<f32>>,
 }
 
 /// Whether a panel was inspected.
@@ -117,6 +122,7 @@ impl PanelError {
             ms: None,
             trace: self.trace.clone(),
             error: Some(self.error.to_string()),
+            maps: Vec::new(),
         }
     }
 }

@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 /// A labelled panel as a calibration sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoredPanel {
-    /// The highest confidence of any defect found on it, in `0..=1`, 0 when nothing was found; `None` for a panel that
-    /// could not be inspected: it goes to review, so it is neither passed nor failed.
+    /// The highest review limit at which it does not pass ([`Policy::review_score`](crate::Policy::review_score)): the
+    /// highest confidence of any defect found on it, 0 when nothing was found, infinite when a rule decides whatever the
+    /// limit. `None` for a panel that could not be inspected: it goes to review, so it is neither passed nor failed.
     pub score: Option<f32>,
     /// Whether a person calls it defective.
     pub defective: bool,
@@ -164,8 +165,24 @@ impl Calibration {
     /// As [`check`](Self::check), and [`Error::Calibration`] when no limit holds the rates: the model finds nothing at
     /// all on too many defective panels, or is as sure as it can be on too many good ones.
     pub fn run(&self, panels: &[ScoredPanel], confidence: f32) -> Result<Calibrated> {
+        self.run_with(panels, confidence, |_| panels.iter().map(|p| p.score).collect())
+    }
+
+    /// As [`run`](Self::run), for a policy in which the highest fail limit at which a panel fails
+    /// ([`Policy::fail_score`](crate::Policy::fail_score)) is not its score: `fail_scores` gives them for all `panels` in
+    /// order, at a review limit.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with(
+        &self,
+        panels: &[ScoredPanel],
+        confidence: f32,
+        fail_scores: impl FnOnce(f32) -> Vec<Option<f32>>,
+    ) -> Result<Calibrated> {
         self.check(panels)?;
-        let scores = |chosen: &dyn Fn(&ScoredPanel) -> bool| Scores::new(panels.iter().filter(|p| chosen(p)));
+        let scores =
+            |chosen: &dyn Fn(&ScoredPanel) -> bool| Scores::new(panels.iter().filter(|p| chosen(p)).map(|p| p.score));
         let defective = scores(&|p| p.defective);
         let good = scores(&|p| !p.defective);
         let kinds = self.kinds(panels);
@@ -179,6 +196,8 @@ impl Calibration {
             // Any lower limit misses less: no higher than the good panels of the calibration need it.
             review = confidence.max(good.highest_below(review).map_or(0.0, f32::next_up));
         }
+        let failing = panels.iter().zip(fail_scores(review)).filter(|(p, _)| !p.defective);
+        let good = Scores::new(failing.map(|(_, score)| score));
         let fail = match self.max_overkill {
             Some(level) => self.fail_limit(&good, level)?,
             None => confidence,
@@ -240,7 +259,7 @@ impl Calibration {
             )));
         }
         // The panel that may not be missed any more; where all inspected ones may be, nothing is above 1.
-        Ok(scores.rising.get(allowed as usize).copied().unwrap_or(1.0))
+        Ok(scores.rising.get(allowed as usize).map_or(1.0, |score| score.min(1.0)))
     }
 
     /// The lowest limit that no more good panels reach than may be failed.
@@ -250,8 +269,8 @@ impl Calibration {
         let limit = scores.rising.iter().rev().nth(allowed).map_or(0.0, |score| score.next_up());
         if limit > 1.0 {
             return Err(Error::Calibration(format!(
-                "expected at most {allowed} of {} good panels with a score of 1, found more: no limit holds an overkill \
-                 rate of {} %",
+                "expected at most {allowed} of {} good panels that fail at any limit, found more: no limit holds an \
+                 overkill rate of {} %",
                 scores.of,
                 level * 100.0
             )));
@@ -269,8 +288,8 @@ struct Scores {
 }
 
 impl Scores {
-    fn new<'a>(panels: impl Iterator<Item = &'a ScoredPanel>) -> Self {
-        let scores: Vec<Option<f32>> = panels.map(|p| p.score).collect();
+    fn new(scores: impl Iterator<Item = Option<f32>>) -> Self {
+        let scores: Vec<Option<f32>> = scores.collect();
         let mut rising: Vec<f32> = scores.iter().flatten().copied().collect();
         rising.sort_by(f32::total_cmp);
         Scores { rising, of: scores.len() as u64 }

@@ -8,6 +8,7 @@ mod policy;
 mod reach;
 mod rule;
 mod scene;
+mod scored;
 mod validate;
 mod zone;
 

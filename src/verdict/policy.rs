@@ -148,7 +148,7 @@ pub struct Policy {
     path: PathBuf,
     model: Option<String>,
     pub(super) pixel_pitch_mm: Option<f64>,
-    default: Limits,
+    pub(super) default: Limits,
     kinds: BTreeMap<Kind, Limits>,
     /// The review limit for kinds that are named nowhere.
     unknown: Option<f32>,

@@ -11,6 +11,7 @@ cargo xtask test      run all tests (arguments go to cargo test)
 cargo xtask fetch     fetch ONNX Runtime and the solar-cell pictures into target/, nothing else
 cargo xtask verify    measure both models on the labelled data that is there, and compare with Python's results
 cargo xtask parity    make tests/parity anew with the exporters' own packages (minutes, some GB)
+cargo xtask reference make the numbers of other implementations in tests/reference anew (minutes, some GB)
 cargo xtask bench     run the criterion benches (arguments go to cargo bench)
 ";
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         "fetch" => fetch::runtime().and_then(|_| fetch::solar_cells()).map(|_| ()),
         "verify" => verify(),
         "parity" => parity(),
+        "reference" => reference(),
         "bench" => bench(&rest),
         _ => Err(HELP.into()),
     };
@@ -98,6 +100,26 @@ fn parity() -> Result<(), Failure> {
     }
     println!("== comparing");
     test(&["--test".to_owned(), "parity".to_owned()])
+}
+
+/// Makes the stored numbers of other implementations anew, likewise.
+fn reference() -> Result<(), Failure> {
+    let folder = root().join("tests/reference");
+    let python = fetch::environment("reference", &folder.join("requirements.txt"))?;
+    let mut recipes = Vec::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with("_cases.py") {
+            recipes.push(path);
+        }
+    }
+    recipes.sort();
+    for script in recipes {
+        println!("== {}", script.display());
+        run(Command::new(&python).arg(&script).env("OMP_NUM_THREADS", "1"))?;
+    }
+    println!("== comparing");
+    test(&["--test".to_owned(), "reference".to_owned()])
 }
 
 fn bench(rest: &[String]) -> Result<(), Failure> {

@@ -1,15 +1,19 @@
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use panelqc::dataset::{data_sha256, scored_panels};
+use panelqc::dataset::{data_sha256, fail_scores, scored_panels};
 use panelqc::metrics::VerdictRates;
-use panelqc::{Bounded, Calibrated, Calibration, Guarantee, Inspector, Method, Policy, ScoredPanel, Status, Verdict};
+use panelqc::{
+    Bounded, Calibrated, Calibration, Error, Guarantee, Limits, Method, Model, PanelReport, Policy, ScoredPanel,
+    Status, Verdict,
+};
+use toml_edit::DocumentMut;
 
 use super::Failure;
+use super::data::{self, DataArgs, FLOOR};
 use super::engine::EngineArgs;
-use super::labelled::{self, DataArgs, FLOOR};
 use super::output::writing;
 
 #[derive(clap::Args)]
@@ -55,27 +59,36 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         MethodArg::ExactBinomial => Method::ExactBinomial,
         MethodArg::ConformalRisk => Method::ConformalRisk,
     };
-    let samples = args.data.samples()?;
+    let builder = args.engine.builder_without_policy()?;
+    let samples = args.data.samples(builder.model())?;
     // Too few panels are refused before an hour is spent on them.
     let unscored = samples.iter().map(|s| (s.label.is_defective(), s.label.kinds()));
     let unscored: Vec<_> = unscored.map(|(defective, kinds)| ScoredPanel { score: None, defective, kinds }).collect();
     asked.check(&unscored)?;
 
-    let inspector = args.engine.builder()?.floor(FLOOR).build()?;
-    let reports = labelled::inspect(&inspector, &samples);
-    let panels = scored_panels(&samples, &reports);
+    let mut rules = Rules::new(args.engine.policy(), builder.model())?;
+    let inspector = builder.policy(rules.policy()?).floor(FLOOR).build()?;
+    let reports = data::inspect(&inspector, &samples);
+    let policy = inspector.policy();
+    let panels = scored_panels(policy, &samples, &reports);
     let errors = reports.iter().filter(|r| r.status == Status::Error).count() as u64;
-    let calibrated = asked.run(&panels, inspector.model().manifest().output.confidence)?;
-    let rules = rules(&inspector, &calibrated);
+    let confidence = inspector.model().manifest().output.confidence;
+    let calibrated = asked.run_with(&panels, confidence, |review| fail_scores(policy, &reports, review))?;
+    rules.limit(calibrated.limits);
     let manifest = inspector.model().manifest_sha256();
     let data = data_sha256(&samples, &reports);
     let guarantee = Guarantee::new(&asked, &calibrated, errors, &data, manifest, &today());
     let sentences = guarantee.sentences();
-    let text = guarantee.seal(&rules);
+    let text = guarantee.seal(&rules.document.to_string());
     // What is written has to be what can be read.
-    Policy::parse(&text, &args.out)?;
+    let policy = Policy::parse(&text, &args.out)?;
     fs::write(&args.out, text).map_err(|e| writing(&args.out, e))?;
-    print(&asked, &calibrated, &panels, &sentences)?;
+    let verdict = |report: &PanelReport| match (report.status, report.width.zip(report.height)) {
+        (Status::Ok, Some((width, height))) => policy.judge(&report.defects, &[[width, height]]).verdict,
+        _ => Verdict::Review,
+    };
+    let verdicts = samples.iter().zip(&reports).map(|(s, r)| (s.label.is_defective(), verdict(r)));
+    print(&asked, &calibrated, errors, &sentences, &VerdictRates::new(verdicts))?;
     eprintln!("policy in {}", args.out.display());
     Ok(ExitCode::from(u8::from(errors > 0)))
 }
@@ -84,31 +97,65 @@ fn today() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }
 
-/// The policy without its guarantee.
-fn rules(inspector: &Inspector, calibrated: &Calibrated) -> String {
-    let model = inspector.model();
-    let limits = calibrated.limits;
-    format!(
-        "schema = 1\nname = {}\nmodel = \"{}\"\n\n[default]\nreview = {}   # a defect at least this sure sends the panel \
-         to review\nfail = {}   # a defect at least this sure fails the panel\n",
-        toml::Value::from(model.manifest().name.as_str()),
-        model.sha256(),
-        limits.review,
-        limits.fail
-    )
+/// The policy whose limits are chosen, as text that keeps its comments.
+struct Rules {
+    path: PathBuf,
+    document: DocumentMut,
 }
 
-fn print(asked: &Calibration, calibrated: &Calibrated, panels: &[ScoredPanel], sentences: &[String]) -> io::Result<()> {
+impl Rules {
+    /// The rules of the file `base`, or none, bound to a model; a guarantee that it had is gone.
+    fn new(base: Option<&Path>, model: &Model) -> Result<Self, Failure> {
+        let (path, text) = match base {
+            Some(path) => {
+                let read = |source| Error::Io { action: "reading", path: path.to_path_buf(), source };
+                (path.to_path_buf(), fs::read_to_string(path).map_err(read)?)
+            }
+            None => {
+                let confidence = model.manifest().output.confidence;
+                let name = toml_edit::Value::from(model.manifest().name.as_str());
+                let text = format!(
+                    "schema = 1\nname = {name}\n\n[default]\nreview = {confidence}   # a defect at least this sure sends \
+                     the panel to review\nfail = {confidence}   # a defect at least this sure fails the panel\n"
+                );
+                (PathBuf::from("policy"), text)
+            }
+        };
+        let problem = |e: toml_edit::TomlError| Error::Policy { path: path.clone(), problem: e.to_string() };
+        let mut document: DocumentMut = text.parse().map_err(problem)?;
+        document.remove("guarantee");
+        document["model"] = toml_edit::value(&**model.sha256());
+        Ok(Rules { path, document })
+    }
+
+    fn policy(&self) -> Result<Policy, Error> {
+        Policy::parse(&self.document.to_string(), &self.path)
+    }
+
+    fn limit(&mut self, limits: Limits) {
+        for (key, limit) in [("review", limits.review), ("fail", limits.fail)] {
+            // The shortest digits that are this number, also as 64 bits.
+            let number = limit.to_string().parse::<f64>().unwrap_or(f64::from(limit));
+            if let Some(value) = self.document["default"][key].as_value_mut() {
+                let decor = value.decor().clone();
+                *value = number.into();
+                *value.decor_mut() = decor;
+            }
+        }
+    }
+}
+
+fn print(
+    asked: &Calibration,
+    calibrated: &Calibrated,
+    errors: u64,
+    sentences: &[String],
+    rates: &VerdictRates,
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let Calibrated { limits, miss, overkill, .. } = calibrated;
-    let errors = panels.iter().filter(|p| p.score.is_none()).count();
-    writeln!(
-        out,
-        "panels          {} ({} defective, {} good, {errors} not inspected)",
-        panels.len(),
-        miss.of,
-        overkill.of
-    )?;
+    let panels = miss.of + overkill.of;
+    writeln!(out, "panels          {panels} ({} defective, {} good, {errors} not inspected)", miss.of, overkill.of)?;
     writeln!(out, "pass below      {}", limits.review)?;
     writeln!(out, "fail from       {}", limits.fail)?;
     for (at, sentence) in sentences.iter().enumerate() {
@@ -132,11 +179,5 @@ fn print(asked: &Calibration, calibrated: &Calibrated, panels: &[ScoredPanel], s
         asked.smallest(miss.of, 1) * 100.0,
         miss.of
     )?;
-    let verdict = |score: Option<f32>| match score {
-        Some(score) if score < limits.review => Verdict::Pass,
-        Some(score) if score >= limits.fail => Verdict::Fail,
-        _ => Verdict::Review,
-    };
-    let rates = VerdictRates::new(panels.iter().map(|p| (p.defective, verdict(p.score))));
     writeln!(out, "decided here    {}", rates.decided)
 }

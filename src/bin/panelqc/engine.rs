@@ -47,10 +47,21 @@ impl EngineArgs {
     /// An inspector with these options.
     pub(super) fn builder(&self) -> Result<InspectorBuilder, Failure> {
         let policy = self.policy.as_ref().map(Policy::load).transpose()?;
+        let builder = self.builder_without_policy()?;
+        Ok(match policy {
+            Some(policy) => builder.policy(policy),
+            None => builder,
+        })
+    }
+
+    /// The policy's file.
+    pub(super) fn policy(&self) -> Option<&Path> {
+        self.policy.as_deref()
+    }
+
+    /// An inspector with these options but for the policy.
+    pub(super) fn builder_without_policy(&self) -> Result<InspectorBuilder, Failure> {
         let mut builder = Inspector::builder(load(&self.model, self.precision)?);
-        if let Some(policy) = policy {
-            builder = builder.policy(policy);
-        }
         if let Some(batch) = self.batch {
             builder = builder.batch(batch);
         }

@@ -4,72 +4,129 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use panelqc::dataset::{Split, read_deeppcb, read_elpv};
-use panelqc::metrics::{Evaluation, Rate};
+use panelqc::Task;
+use panelqc::metrics::{Evaluation, Evaluator, KindConfusion, Rate};
 
 use super::Failure;
+use super::data::{DataArgs, FLOOR};
 use super::engine::{EngineArgs, progress_bar, reported};
 use super::output::writing;
-
-/// Average precision needs the unsure detections too.
-const FLOOR: f32 = 0.01;
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum DataFormat {
-    /// Pairs of test image and template with boxes (DeepPCB).
-    Deeppcb,
-    /// Solar cells with a defect probability (ELPV).
-    Elpv,
-}
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     engine: EngineArgs,
-    /// Folder of labelled images.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// How the labels are laid out.
-    #[arg(long, value_enum)]
-    format: DataFormat,
-    /// List of the panels to use, one id a line [default: all].
-    #[arg(long, value_name = "FILE")]
-    split: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Write the numbers as one JSON object.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    gates: Gates,
+}
+
+/// Limits that a model has to keep; one that does not exits with status 1.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Gates (exit status 1 when one is not kept)")]
+struct Gates {
+    /// Least mAP, as `map` of --json has it.
+    #[arg(long, value_name = "X", value_parser = share)]
+    min_map: Option<f64>,
+    /// Least F-score.
+    #[arg(long, value_name = "X", value_parser = share)]
+    min_f_score: Option<f64>,
+    /// Least AUROC of the panels' scores.
+    #[arg(long, value_name = "X", value_parser = share)]
+    min_auroc: Option<f64>,
+    /// Least accuracy.
+    #[arg(long, value_name = "X", value_parser = share)]
+    min_accuracy: Option<f64>,
+    /// Highest share of defective panels passed.
+    #[arg(long, value_name = "X", value_parser = share)]
+    max_miss: Option<f64>,
+    /// Highest share of good panels failed.
+    #[arg(long, value_name = "X", value_parser = share)]
+    max_overkill: Option<f64>,
+    /// Highest median time an image, as a share of the 2 s that a person needs: 0.01 is 20 ms.
+    #[arg(long, value_name = "X", value_parser = positive)]
+    max_latency_ratio: Option<f64>,
+}
+
+/// What a person needs for an image.
+const PERSON_MS: f64 = 2_000.0;
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number of 0 to 1".to_owned()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number > 0.0 && f64::is_finite(number) => Ok(number),
+        _ => Err("expected a number above 0".to_owned()),
+    }
+}
+
+impl Gates {
+    /// One line for each gate that is not kept; a number that the evaluation does not have keeps none.
+    fn broken(&self, e: &Evaluation) -> Vec<String> {
+        let least = [
+            ("map", self.min_map, e.map),
+            ("f_score", self.min_f_score, e.f_score),
+            ("auroc", self.min_auroc, e.auroc),
+            ("accuracy", self.min_accuracy, e.accuracy),
+        ];
+        let most = [
+            ("miss", self.max_miss, e.miss.value),
+            ("overkill", self.max_overkill, e.overkill.value),
+            ("latency ratio", self.max_latency_ratio, e.ms.map(|ms| ms.total.p50 / PERSON_MS)),
+        ];
+        let found = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
+        let least = least.into_iter().filter_map(|(name, limit, value)| {
+            let limit = limit.filter(|&limit| value.is_none_or(|value| value < limit))?;
+            Some(format!("{name}: expected at least {limit}, found {}", found(value)))
+        });
+        let most = most.into_iter().filter_map(|(name, limit, value)| {
+            let limit = limit.filter(|&limit| value.is_none_or(|value| value > limit))?;
+            Some(format!("{name}: expected at most {limit}, found {}", found(value)))
+        });
+        least.chain(most).collect()
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let mut samples = match args.format {
-        DataFormat::Deeppcb => read_deeppcb(&args.data)?,
-        DataFormat::Elpv => read_elpv(&args.data)?,
-    };
-    if let Some(list) = &args.split {
-        let split = Split::load(list)?;
-        if split.is_empty() {
-            return Err(format!("--split {}: expected ids, found none", list.display()).into());
-        }
-        samples = split.select(samples, list)?;
+    let builder = args.engine.builder()?;
+    let task = builder.model().manifest().task;
+    // The areas under the curves of classes need all scores.
+    let floor = if task == Task::Classify { 0.0 } else { FLOOR };
+    let mut builder = builder.floor(floor);
+    if task == Task::Anomaly {
+        builder = builder.keep_maps();
     }
-    let inspector = args.engine.builder()?.floor(FLOOR).build()?;
+    let inspector = builder.build()?;
+    let samples = args.data.samples(inspector.model())?;
 
     let bar = progress_bar(samples.len() as u64);
     let start = Instant::now();
-    let reports: Vec<_> = inspector
-        .inspect_batch(samples.iter().map(|sample| sample.files.clone()))
-        .map(|result| {
-            bar.inc(1);
-            reported(result, &bar)
-        })
-        .collect();
+    let mut evaluator = Evaluator::new(&inspector, args.data.format);
+    let files: Vec<_> = samples.iter().map(|sample| sample.files.clone()).collect();
+    for (sample, result) in samples.into_iter().zip(inspector.inspect_batch(files)) {
+        bar.inc(1);
+        evaluator.add(sample, reported(result, &bar));
+    }
     bar.finish_and_clear();
-    let evaluation = Evaluation::new(inspector.model(), &samples, &reports, start.elapsed().as_secs_f64());
+    let evaluation = evaluator.finish(start.elapsed().as_secs_f64());
     print(&evaluation, inspector.threads(), inspector.batch())?;
     if let Some(path) = &args.json {
         write_json(path, &evaluation)?;
     }
-    Ok(ExitCode::from(u8::from(evaluation.errors > 0)))
+    let broken = args.gates.broken(&evaluation);
+    for gate in &broken {
+        eprintln!("panelqc: gate {gate}");
+    }
+    Ok(ExitCode::from(u8::from(evaluation.errors > 0 || !broken.is_empty())))
 }
 
 fn write_json(path: &Path, evaluation: &Evaluation) -> Result<(), Failure> {
@@ -81,12 +138,18 @@ fn write_json(path: &Path, evaluation: &Evaluation) -> Result<(), Failure> {
 fn print(e: &Evaluation, threads: usize, batch: usize) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "images          {} ({} could not be inspected)", e.images, e.errors)?;
-    if let (Some(map), Some(f), Some(all)) = (e.map, e.f_score, e.detections) {
-        writeln!(out, "mAP             {map:.4} at IoU {}", e.iou.unwrap_or(0.0))?;
+    if let (Some(f), Some(all)) = (e.f_score, e.detections) {
+        let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.4}"));
+        let (map50, map75) = (number(e.map50), number(e.map75));
+        writeln!(out, "mAP             {} (COCO at IoU 0.50 {map50}, 0.75 {map75})", number(e.map))?;
+        if let Some(masks) = &e.masks {
+            writeln!(out, "  of masks      {} (at IoU 0.50 {})", number(masks.map), number(masks.map50))?;
+        }
         let (at, p, r) = (e.f_score_confidence.unwrap_or(0.0), e.precision.unwrap_or(0.0), e.recall.unwrap_or(0.0));
+        let iou = e.iou.unwrap_or(0.0);
         writeln!(
             out,
-            "F-score         {f:.4} at confidence {at:.2}: precision {p:.4} ({} of {}), recall {r:.4} ({} of {})",
+            "F-score         {f:.4} at IoU {iou}, confidence {at:.2}: precision {p:.4} ({} of {}), recall {r:.4} ({} of {})",
             all.right, all.detections, all.right, all.truths
         )?;
         for (kind, k) in &e.per_kind {
@@ -103,12 +166,17 @@ fn print(e: &Evaluation, threads: usize, batch: usize) -> std::io::Result<()> {
         }
     }
     let mut rate = |name: &str, value: Option<Rate>| match value {
+        Some(value) if value.is_scarce() => {
+            let (low, high) = value.exact();
+            writeln!(out, "{name:<15} {value}, exact {:.1} to {:.1}", low * 100.0, high * 100.0)
+        }
         Some(value) => writeln!(out, "{name:<15} {value}"),
         None => Ok(()),
     };
     rate("accuracy", e.accuracy_rate)?;
     rate("  sure labels", e.accuracy_sure)?;
     rate("miss", Some(e.miss))?;
+    rate("  single defects", e.defect_miss)?;
     rate("overkill", Some(e.overkill))?;
     rate("review", Some(e.review))?;
     rate("decided", Some(e.decided))?;
@@ -120,8 +188,23 @@ fn print(e: &Evaluation, threads: usize, batch: usize) -> std::io::Result<()> {
             c.true_positive, c.false_negative, c.true_negative, c.false_positive
         )?;
     }
-    if let Some(auroc) = e.auroc {
-        writeln!(out, "AUROC           {auroc:.4}")?;
+    let numbers = [
+        ("AUROC", e.auroc),
+        ("  of kinds", e.auroc_kinds),
+        ("AUPR", e.aupr),
+        ("F1 (macro)", e.f1),
+        ("pixel AUROC", e.pixel_auroc),
+        ("AU-PRO at 0.3", e.aupro),
+        ("mean IoU", e.mean_iou),
+        ("Dice", e.dice),
+        ("ECE", e.ece),
+        ("AURC", e.risk_coverage.as_ref().map(|curve| curve.aurc)),
+    ];
+    for (name, value) in numbers.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        writeln!(out, "{name:<15} {value:.4}")?;
+    }
+    if let Some(matrix) = e.confusion_kinds.as_ref().filter(|matrix| matrix.kinds.len() > 2) {
+        print_matrix(&mut out, matrix)?;
     }
     if let Some(ms) = e.ms {
         writeln!(
@@ -131,4 +214,15 @@ fn print(e: &Evaluation, threads: usize, batch: usize) -> std::io::Result<()> {
         )?;
     }
     writeln!(out, "images a second {:.1} ({threads} threads, batch {batch})", e.images_per_s)
+}
+
+fn print_matrix(out: &mut impl Write, matrix: &KindConfusion) -> std::io::Result<()> {
+    let width = matrix.kinds.iter().map(|kind| kind.as_str().chars().count()).max().unwrap_or(0).max(6);
+    write!(out, "{:<width$} ", "found")?;
+    matrix.kinds.iter().try_for_each(|kind| write!(out, " {kind:>width$}", kind = kind.as_str()))?;
+    for (kind, row) in matrix.kinds.iter().zip(&matrix.counts) {
+        write!(out, "\n{:<width$} ", kind.as_str())?;
+        row.iter().try_for_each(|count| write!(out, " {count:>width$}"))?;
+    }
+    writeln!(out)
 }

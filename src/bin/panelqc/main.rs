@@ -2,12 +2,13 @@
 
 mod calibrate;
 mod check;
+mod compare;
+mod data;
 mod engine;
 mod eval;
 mod golden;
 mod init;
 mod inspect;
-mod labelled;
 mod monitor;
 mod output;
 
@@ -17,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 /// Automatic visual inspection of industrial panels.
 ///
-/// Exit status: 0 done; 1 the run was done and some image could not be inspected; 2 usage or set-up error.
+/// Exit status: 0 done; 1 the run was done and some image could not be inspected, or a gate was not kept; 2 usage or set-up error.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -31,6 +32,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure a model against labelled images.
     Eval(eval::Args),
+    /// Tell whether model B is better than model A, and by how much.
+    Compare(compare::Args),
     /// Load a model package, check it and run it once.
     Check(check::Args),
     /// Record images with their results in a model package, for `check` to replay.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Golden(args) => golden::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),

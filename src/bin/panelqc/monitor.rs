@@ -8,8 +8,8 @@ use panelqc::{Error, Guarantee, Monitor, Status, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use super::data::{self, DataArgs};
 use super::engine::EngineArgs;
-use super::labelled::{self, DataArgs};
 use super::output::writing;
 
 #[derive(clap::Args)]
@@ -50,13 +50,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(path) if path.exists() => State::read(path, hash)?,
         _ => State::new(guarantee, hash, args.confidence)?,
     };
-    let mut samples = args.data.samples()?;
+    let mut samples = args.data.samples(inspector.model())?;
     let all = samples.len();
     samples.retain(|sample| !state.panels.contains(&sample.files.id));
     if samples.len() < all {
         eprintln!("panelqc: {} of {all} panels were counted before", all - samples.len());
     }
-    let reports = labelled::inspect(&inspector, &samples);
+    let reports = data::inspect(&inspector, &samples);
     for (sample, report) in samples.iter().zip(&reports) {
         if report.status == Status::Error {
             continue; // may be tried again once it can be read

@@ -1,0 +1,133 @@
+use super::Mask;
+
+impl Mask {
+    /// The connected parts of the region (by sides or corners), in the order of their first pixel, column by column.
+    pub fn components(&self) -> Vec<Mask> {
+        let runs: Vec<(u32, u32, u32)> = self.runs().collect();
+        let mut parents: Vec<usize> = (0..runs.len()).collect();
+        // The runs of the column before that may still touch.
+        let mut before = 0;
+        for (i, &(x, y, n)) in runs.iter().enumerate() {
+            while before < i
+                && (runs[before].0 + 1 < x || runs[before].0 + 1 == x && runs[before].1 + runs[before].2 < y)
+            {
+                before += 1;
+            }
+            for j in (before..i).take_while(|&j| runs[j].0 < x && runs[j].1 <= y + n) {
+                let (a, b) = (root(&mut parents, i), root(&mut parents, j));
+                parents[a.max(b)] = a.min(b);
+            }
+        }
+        let mut parts: std::collections::BTreeMap<usize, Vec<(u32, u32, u32)>> = std::collections::BTreeMap::new();
+        for (i, run) in runs.into_iter().enumerate() {
+            parts.entry(root(&mut parents, i)).or_default().push(run);
+        }
+        parts.into_values().map(|runs| Mask::from_runs(self.width(), self.height(), &runs)).collect()
+    }
+
+    /// Every pixel that is in one of `masks`, of the same image each.
+    pub fn union<'a>(width: u32, height: u32, masks: impl IntoIterator<Item = &'a Mask>) -> Mask {
+        let mut runs: Vec<(u32, u32, u32)> = masks.into_iter().flat_map(Mask::runs).collect();
+        runs.sort_unstable();
+        let mut joined: Vec<(u32, u32, u32)> = Vec::new();
+        for (x, y, n) in runs {
+            match joined.last_mut().filter(|last| last.0 == x && last.1 + last.2 >= y) {
+                Some(last) => last.2 = last.2.max(y + n - last.1),
+                None => joined.push((x, y, n)),
+            }
+        }
+        Mask::from_runs(width, height, &joined)
+    }
+
+    /// The mask of runs (x, first y, length in y) in their order, none of which overlap.
+    fn from_runs(width: u32, height: u32, runs: &[(u32, u32, u32)]) -> Mask {
+        let mut counts = vec![0u32];
+        let mut at = 0u64;
+        for &(x, y, n) in runs {
+            let start = u64::from(x) * u64::from(height) + u64::from(y);
+            match counts.last_mut().filter(|_| start == at) {
+                // A run that goes on in the next column.
+                Some(last) if at > 0 => *last += n,
+                _ => {
+                    if at == 0 {
+                        counts[0] = start as u32;
+                    } else {
+                        counts.push((start - at) as u32);
+                    }
+                    counts.push(n);
+                }
+            }
+            at = start + u64::from(n);
+        }
+        let rest = u64::from(width) * u64::from(height) - at;
+        if at == 0 {
+            counts[0] = rest as u32;
+        } else if rest > 0 {
+            counts.push(rest as u32);
+        }
+        Mask::from_counts(width, height, counts)
+    }
+}
+
+fn root(parents: &mut [usize], mut at: usize) -> usize {
+    while parents[at] != at {
+        parents[at] = parents[parents[at]];
+        at = parents[at];
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn parts_touch_by_sides_or_corners() {
+        // #.#..
+        // .#..#
+        // ....#
+        let set = [(0, 0), (2, 0), (1, 1), (4, 1), (4, 2)];
+        let parts = Mask::from_fn(5, 3, |x, y| set.contains(&(x, y))).components();
+        assert_eq!(parts.iter().map(Mask::area).collect::<Vec<_>>(), [3, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_connected_apart_and_together_the_whole(bits in proptest::collection::vec(any::<bool>(), 63)) {
+            let mask = Mask::from_fn(9, 7, |x, y| bits[(y * 9 + x) as usize]);
+            let parts = mask.components();
+            prop_assert_eq!(Mask::union(9, 7, &parts), mask.clone());
+            prop_assert_eq!(parts.iter().map(Mask::area).sum::<u64>(), mask.area());
+            // By flooding: the part of each pixel, the slow way.
+            let mut label = vec![0usize; 63];
+            let mut count = 0;
+            for start in 0..63 {
+                let (x, y) = (start / 7, start % 7);
+                if label[start] > 0 || !bits[y * 9 + x] { continue; }
+                count += 1;
+                let mut open = vec![(x, y)];
+                while let Some((x, y)) = open.pop() {
+                    if label[x * 7 + y] > 0 || !bits[y * 9 + x] { continue; }
+                    label[x * 7 + y] = count;
+                    for nx in x.saturating_sub(1)..=(x + 1).min(8) {
+                        for ny in y.saturating_sub(1)..=(y + 1).min(6) { open.push((nx, ny)); }
+                    }
+                }
+            }
+            prop_assert_eq!(parts.len(), count);
+            for (i, part) in parts.iter().enumerate() {
+                for (x, y, n) in part.runs() {
+                    for y in y..y + n { prop_assert_eq!(label[x as usize * 7 + y as usize], i + 1); }
+                }
+            }
+        }
+
+        #[test]
+        fn a_union_holds_what_either_holds(a in proptest::collection::vec(any::<bool>(), 30), b in proptest::collection::vec(any::<bool>(), 30)) {
+            let of = |bits: &[bool]| Mask::from_fn(6, 5, |x, y| bits[(y * 6 + x) as usize]);
+            let both: Vec<bool> = a.iter().zip(&b).map(|(a, b)| *a || *b).collect();
+            prop_assert_eq!(Mask::union(6, 5, [&of(&a), &of(&b)]), of(&both));
+        }
+    }
+}
