@@ -275,7 +275,7 @@ fn two_results_are_compared_panel_by_panel() {
     let dir = tempfile::tempdir().unwrap();
     let panels = |wrong: &dyn Fn(usize) -> bool| {
         let panel = |i: usize| {
-            let (defective, right) = (i % 2 == 0, !wrong(i));
+            let (defective, right) = (i.is_multiple_of(2), !wrong(i));
             let fails = defective == right;
             json!({"id": format!("p{i}"), "defective": defective, "score": if fails { 0.9 } else { 0.1 },
                 "verdict": if fails { "fail" } else { "pass" }, "right": right})
