@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Label, Sample, Truth, none_of};
+use super::{Label, Sample, Truth, check_size, none_of};
 use crate::defect::Kind;
 use crate::error::{Error, Result};
 use crate::geometry::{Mask, Polygon};
@@ -73,7 +73,8 @@ type Problem = (usize, String, String);
 ///
 /// # Errors
 /// [`Error::Io`], and [`Error::Labels`] with the line for a record that is malformed, an id that is unknown or taken,
-/// a box that is empty or not inside its image, and an image that is named and absent.
+/// a box that is empty or not inside its image, and an image that is named and absent
+/// or of another size.
 pub fn read_coco(folder: &Path) -> Result<Vec<Sample>> {
     let path = instances(folder)?;
     let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
@@ -138,6 +139,7 @@ fn samples_of(text: &str, file: &File<'_>, folder: &Path) -> std::result::Result
         let Some(path) = places.into_iter().find(|path| path.is_file()) else {
             return bad("an image file beside the labels or in images", format!("no {}", image.file_name));
         };
+        check_size(&path, (image.width, image.height)).map_err(|(expected, found)| (at, expected, found))?;
         sizes.push((image.width, image.height));
         samples.push(Sample::of_image(id, path, Label::Boxes(Vec::new())));
     }
@@ -237,7 +239,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("images/sub")).unwrap();
         for image in ["a.png", "images/sub/b.png"] {
-            fs::write(dir.path().join(image), "").unwrap();
+            image::GrayImage::new(20, 10).save(dir.path().join(image)).unwrap();
         }
         fs::write(dir.path().join("any.json"), text).unwrap();
         read_coco(dir.path())
@@ -259,6 +261,7 @@ mod tests {
     fn each_mistake_is_named_with_its_line() {
         for (change, with, says) in [
             ("\"id\": 8", "\"id\": 7", ":3: expected an image id of its own, found 7 twice"),
+            ("\"width\": 20", "\"width\": 10", ":2: expected the size 10x10 of "),
             ("sub/b.png", "a.jpg", ":3: expected a file name of its own"),
             ("sub/b.png", "c.png", ":3: expected an image file beside the labels or in images, found no c.png"),
             (

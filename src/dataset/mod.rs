@@ -15,6 +15,9 @@ mod yolo;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use image::ImageDecoder;
+use image::metadata::Orientation;
+
 use crate::defect::Kind;
 use crate::error::{Error, Result};
 use crate::frame::PanelFiles;
@@ -81,11 +84,28 @@ impl Label {
     }
 }
 
-/// Width and height of an image file, without decoding it.
+/// Width and height of an image file as [`Frame`](crate::Frame) shows it, without decoding it.
 fn size_of(image: &Path) -> Result<(u32, u32)> {
     let reader = image::ImageReader::open(image).and_then(image::ImageReader::with_guessed_format);
     let reader = reader.map_err(Error::io("reading", image))?;
-    reader.into_dimensions().map_err(|e| Error::image(image.display(), "an image with a size", e.to_string()))
+    let bad = |e: image::ImageError| Error::image(image.display(), "an image with a size", e.to_string());
+    let mut decoder = reader.into_decoder().map_err(bad)?;
+    let (width, height) = decoder.dimensions();
+    let turned = matches!(
+        decoder.orientation().map_err(bad)?,
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+    );
+    Ok(if turned { (height, width) } else { (width, height) })
+}
+
+/// What is wrong with the size that labels state for an image: expected, found.
+fn check_size(image: &Path, (width, height): (u32, u32)) -> std::result::Result<(), (String, String)> {
+    let expected = format!("the size {width}x{height} of {}", image.display());
+    match size_of(image) {
+        Ok(size) if size == (width, height) => Ok(()),
+        Ok((w, h)) => Err((expected, format!("{w}x{h}"))),
+        Err(e) => Err((expected, e.to_string())),
+    }
 }
 
 /// The error for a set without samples.

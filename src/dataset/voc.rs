@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use roxmltree::{Document, Node};
 use walkdir::WalkDir;
 
-use super::{Label, Sample, Truth, none_of};
+use super::{Label, Sample, Truth, check_size, none_of};
 use crate::error::{Error, Result};
 
 /// Reads Pascal VOC (Everingham et al. 2010): every XML file below `folder`, its image beside it, in `../JPEGImages`
@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Io`], and [`Error::Labels`] with the line for XML that is none, something missing, a box that is empty or
-/// not inside its image, and an image that is named and absent.
+/// not inside its image, and an image that is named and absent
+/// or of another size.
 pub fn read_voc(folder: &Path) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
@@ -63,6 +64,7 @@ fn labels_of(text: &str, path: &Path) -> std::result::Result<(PathBuf, Vec<Truth
     let node = |id| document.get_node(id).unwrap_or(root);
 
     let size = node(part(root, "size")?);
+    let size_line = line(size);
     let side = |name: &str| -> std::result::Result<u32, Problem> {
         let side = number(size, name)?;
         if side >= 1.0 && side <= f64::from(u32::MAX) && side.fract() == 0.0 {
@@ -88,7 +90,10 @@ fn labels_of(text: &str, path: &Path) -> std::result::Result<(PathBuf, Vec<Truth
     let beside = path.parent().unwrap_or(Path::new(""));
     let places = [beside.join(&name), beside.join("../JPEGImages").join(&name), beside.join("../images").join(&name)];
     match places.into_iter().find(|place| place.is_file()) {
-        Some(image) => Ok((image, truths)),
+        Some(image) => {
+            check_size(&image, size).map_err(|(e, f)| (size_line, e, f))?;
+            Ok((image, truths))
+        }
         None => {
             let at = root.children().find(|c| c.has_tag_name("filename")).map_or(1, line);
             Err((
@@ -120,7 +125,7 @@ mod tests {
         for part in ["Annotations", "JPEGImages"] {
             fs::create_dir_all(dir.path().join(part)).unwrap();
         }
-        fs::write(dir.path().join("JPEGImages/a.jpg"), "").unwrap();
+        image::GrayImage::new(20, 10).save(dir.path().join("JPEGImages/a.jpg")).unwrap();
         fs::write(dir.path().join("Annotations/a.xml"), text).unwrap();
         read_voc(dir.path())
     }
@@ -139,6 +144,7 @@ mod tests {
     fn each_mistake_is_named_with_its_line() {
         for (change, with, says) in [
             ("a.jpg", "b.jpg", ":2: expected an image file beside the labels"),
+            ("<height>10<", "<height>30<", ":3: expected the size 20x30 of "),
             ("<height>10</height>", "", ":3: expected <height> in <size>, found none"),
             ("<width>20", "<width>wide", ":3: expected a number in <width>, found `wide`"),
             ("<name>open</name>", "", ":4: expected <name> in <object>, found none"),
