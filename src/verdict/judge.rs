@@ -271,8 +271,8 @@ mod tests {
             ("confidence = 0.7", "confidence 0.7 >= 0.7", defect("x", 0.7, [0.0; 4]), sized(1.0, 1.0)),
         ] {
             let policy = rule(limits, "fail");
-            says(&policy, &[at.clone()], Verdict::Fail, &[&format!("rule \"r\": {beyond}")]);
-            says(&policy, &[short.clone()], Verdict::Review, &review);
+            says(&policy, std::slice::from_ref(&at), Verdict::Fail, &[&format!("rule \"r\": {beyond}")]);
+            says(&policy, std::slice::from_ref(&short), Verdict::Review, &review);
             // The same limit as an upper end.
             let (key, value) = limits.split_once(" = ").unwrap();
             let policy = rule(&format!("{key} = {{ below = {value} }}"), "fail");
@@ -475,6 +475,14 @@ mod tests {
         })
     }
 
+    fn odd() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            8 => -10f32..210.0,
+            4 => (-1i8..20).prop_map(|v| f32::from(v) * 10.0),
+            1 => prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::MAX), Just(f32::MIN), Just(1e20), Just(f32::MIN_POSITIVE)],
+        ]
+    }
+
     proptest! {
         #[test]
         fn the_judgement_does_not_depend_on_the_order_of_the_defects(
@@ -492,6 +500,20 @@ mod tests {
             fewer.remove(place.index(defects.len()));
             let (all, fewer) = (rich().judge(&defects, &FRAMES), rich().judge(&fewer, &FRAMES));
             prop_assert!(all.verdict >= fewer.verdict, "{:?} of all, {:?} without one", all, fewer);
+        }
+
+        /// A box may be anything: from a model that went astray, or from a caller.
+        #[test]
+        fn no_box_is_too_odd_to_be_judged(boxes in proptest::collection::vec([odd(), odd(), odd(), odd()], 0..5), turned: bool) {
+            let mut defects: Vec<Defect> = boxes.into_iter().map(|bbox| {
+                let mut defect = defect("x", 1.0, bbox);
+                let [x0, y0, x1, y1] = bbox;
+                defect.corners = turned.then_some([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]);
+                on(1, defect)
+            }).collect();
+            let judgement = rich().judge(&defects, &FRAMES);
+            defects.reverse();
+            prop_assert_eq!(judgement, rich().judge(&defects, &FRAMES));
         }
 
         #[test]

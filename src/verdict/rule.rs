@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn values_are_shown_on_the_side_of_the_limit_where_they_are() {
         let from = limit(Quantity::Length, true, Some(2.0), None);
-        assert_eq!(from.text(3.14159), "length 3.14 mm >= 2 mm");
+        assert_eq!(from.text(3.12159), "length 3.12 mm >= 2 mm");
         assert_eq!(from.text(2.0), "length 2 mm >= 2 mm");
         let below = limit(Quantity::Area, false, None, Some(2.0));
         assert_eq!(below.text(1.99996), "area 1.99996 px2 < 2 px2");
