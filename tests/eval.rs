@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{panelqc, project, run, write_cells};
+use common::{panelqc, project, run, shared, write_cells};
 use image::{GrayImage, Luma};
+use panelqc::dataset::{DataFormat, Label, read};
 use panelqc::{Inspector, Model, PanelReport};
 use serde_json::{Value, json};
 
@@ -323,4 +324,30 @@ fn two_results_are_compared_panel_by_panel() {
     assert!(status == 2 && err.contains("none.json:1: expected a result of `panelqc eval --json`"), "{err}");
     let (status, _, err) = compare(&good, &bad, &["--metric", "f_score"]);
     assert!(status == 2 && err.contains("expected one that both results have (accuracy, auroc"), "{err}");
+}
+
+#[test]
+fn real_labels_are_read() {
+    for (folder, images, truths, masked) in
+        [("lens", 500, 8412, false), ("screen-scratch/training", 20, 57, true), ("screen-scratch/testing", 5, 18, true)]
+    {
+        let Some(folder) = shared(folder) else { continue };
+        let samples = read(DataFormat::Coco, &folder, &[]).unwrap();
+        let marked: Vec<_> = samples
+            .iter()
+            .flat_map(|sample| match &sample.label {
+                Label::Boxes(truths) => &truths[..],
+                _ => panic!("boxes"),
+            })
+            .collect();
+        assert_eq!((samples.len(), marked.len()), (images, truths), "{}", folder.display());
+        for truth in marked {
+            assert_eq!(truth.mask.is_some(), masked);
+            // A polygon covers about the area that its labels state.
+            if let Some(mask) = &truth.mask {
+                let (ours, stated) = (mask.area() as f64, truth.area());
+                assert!((ours - stated).abs() < 0.05 * stated + 15.0, "{ours} and {stated}");
+            }
+        }
+    }
 }

@@ -40,7 +40,7 @@ impl Mask {
     }
 
     /// The mask of runs (x, first y, length in y) in their order, none of which overlap.
-    fn from_runs(width: u32, height: u32, runs: &[(u32, u32, u32)]) -> Mask {
+    pub(super) fn from_runs(width: u32, height: u32, runs: &[(u32, u32, u32)]) -> Mask {
         let mut counts = vec![0u32];
         let mut at = 0u64;
         for &(x, y, n) in runs {

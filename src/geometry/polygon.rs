@@ -128,14 +128,15 @@ impl Mask {
                 }
             }
         }
-        let mut bits = Vec::with_capacity(width as usize);
-        for column in &mut crossings {
+        let mut runs = Vec::new();
+        for (x, column) in (0..width).zip(&mut crossings) {
             column.sort_by(f64::total_cmp);
             // The first pixel whose centre is not above the crossing.
             let row = |y: f64| (y - 0.5).ceil().clamp(0.0, f64::from(height)) as u32;
-            bits.push(column.chunks_exact(2).map(|pair| (row(pair[0]), row(pair[1]))).collect::<Vec<_>>());
+            let pairs = column.chunks_exact(2).map(|pair| (row(pair[0]), row(pair[1])));
+            runs.extend(pairs.filter(|(from, to)| from < to).map(|(from, to)| (x, from, to - from)));
         }
-        Mask::from_fn(width, height, |x, y| bits[x as usize].iter().any(|&(from, to)| (from..to).contains(&y)))
+        Mask::from_runs(width, height, &runs)
     }
 }
 

@@ -136,6 +136,8 @@ mod tests {
     }
 
     proptest! {
+        // Every case walks through all bins.
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn areas_are_shares(
             values in proptest::collection::vec(-0.5f32..1.5, 48), bits in proptest::collection::vec(any::<bool>(), 48),

@@ -6,6 +6,7 @@ mod compare;
 mod data;
 mod engine;
 mod eval;
+mod gates;
 mod golden;
 mod init;
 mod inspect;
