@@ -342,6 +342,8 @@ mod tests {
             ("kinds =", "confidence = nan\nkinds =", "found NaN"),
             ("kinds =", "good = [\"c\"]\nkinds =", "`c`"),
             ("size =", "mean = [0.0, 0.0]\nsize =", "1 or 3 numbers, found 2"),
+            ("size =", "stride = 16\nsize =", "a divisor of the size [8, 16], found 16"),
+            ("size =", "stride = 8\nfit = \"crop\"\nsize =", "fit `letterbox` with it"),
         ] {
             let message = parse(&MINIMAL.replacen(change, with, 1)).unwrap_err().to_string();
             assert!(message.starts_with("model m/model.toml: expected"), "{message}");
