@@ -424,8 +424,8 @@ fn weights_beside_the_graph_are_part_of_the_model() {
 }
 
 #[test]
-fn detr_detections_are_transformers() {
-    for name in ["detr", "rt-detr", "d-fine", "rf-detr"] {
+fn detr_detections_are_the_exporters() {
+    for name in ["detr", "rt-detr", "d-fine", "rf-detr", "rf-detr-own"] {
         Case::open(name).defects();
     }
 }

@@ -82,7 +82,9 @@ pub enum Format {
     /// YOLOv10, YOLO26, or suppression in the graph: `[B, N, 6]` (corners, confidence, kind). Masks as for `yolo`.
     End2end,
     /// DETR, RT-DETR, D-FINE, RF-DETR: logits `[B, Q, K]` or, with a last one for "nothing", `[B, Q, K + 1]`, and
-    /// boxes `[B, Q, 4]` (centre, size, in parts of the input's size).
+    /// boxes `[B, Q, 4]` (centre, size, in parts of the input's size). With the last one `activation` says whether it
+    /// is weighed against the kinds (`softmax`, the default) or left out (`sigmoid`, the default for RF-DETR's own
+    /// exports, whose outputs are called `dets` and `labels`).
     Detr,
     /// Ultralytics' RT-DETR: `[B, N, 6]` (centre and size in parts of the input's size, confidence, kind).
     Rtdetr,

@@ -88,9 +88,10 @@ fn yolo_v5(path: &Path, signature: &Signature, names: &str) -> Result<Option<Man
     };
     let mut input = Preprocess::new(height, width);
     input.resize = Kernel::OpencvLinear;
+    let prototypes = signature.outputs.iter().any(|port| port.shape.len() == 4);
     Ok(Some(Manifest::derived(
         path,
-        Task::Detect,
+        if prototypes { Task::Instance } else { Task::Detect },
         input,
         OutputConfig { format: Format::YoloV5, iou: 0.45, ..OutputConfig::new(kinds) },
     )))

@@ -17,10 +17,8 @@ of the peer hangs on a rounding error (`MARGIN`) and no result on the last bit o
 are in `expected.json`.
 
 The results are those of `YOLO("model.onnx").predict(...)`, read from the picture files by the peer itself, and never
-of a decoder of ours, with one exception. The package exports no model with objectness any more, so `yolov5-detect` is
-a small network of our own with the output layout of the YOLOv5 repository (release 7.0: `models/yolo.py`, class
-`Detect`, exported), and its results come from our port of that repository's `utils/general.py`,
-`non_max_suppression` with `multi_label=False` (class `Anchored` and function `find_v5` below).
+of a decoder of ours. Ultralytics exports no model with objectness any more: `yolov5-detect` and `yolov5-segment` are
+made and run with the package `yolov5` (see `yolov5_family.py`).
 """
 
 import argparse
@@ -38,14 +36,13 @@ os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="f
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 import torch
-import torchvision
 import ultralytics
 from onnxruntime.transformers import float16
 from torch import nn
 from ultralytics import RTDETR, YOLO
 from ultralytics.data.augment import LetterBox
+from ultralytics.engine.model import Model
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.utils import YAML, ops
 from ultralytics.utils.metrics import batch_probiou
@@ -85,46 +82,28 @@ CASES = {
     "yolo11-obb-nms": {"yaml": "11/yolo11-obb", "family": "yolo11", "format": "end2end-obb", "task": "obb", "names": HARD_NAMES,
                        "export": {"nms": True, "conf": CONFIDENCE, "iou": IOU, "max_det": 100}},
     "yolo11-classify": {"yaml": "11/yolo11-cls", "family": "yolo11", "format": "scores", "task": "classify"},
-    "yolov5-detect": {"yaml": None, "family": "yolov5", "format": "yolo-v5"},
+    "yolov5-detect": {"yaml": "yolov5n", "family": "yolov5", "format": "yolo-v5", "names": NAMES},
+    "yolov5-segment": {"yaml": "segment/yolov5n-seg", "family": "yolov5", "format": "yolo-v5", "task": "segment", "names": NAMES},
 }
 
 
 # ---------------------------------------------------------------- models
 
-class Anchored(nn.Module):
-    """YOLOv5's exported layout on a small backbone: centre, size, objectness and kinds, [1, 3 (20x20 + 10x10 + 5x5), 5 + kinds]."""
+def family5():
+    """Only where it is wanted: it changes settings of other packages."""
+    import yolov5_family
 
-    # as its autoanchor might choose them: YOLOv5's own are made for 640 pixels
-    ANCHORS = (((34, 40), (40, 56), (60, 43)), ((50, 71), (72, 55), (60, 90)), ((68, 76), (78, 99), (110, 80)))
-
-    def __init__(self, kinds):
-        super().__init__()
-        conv = lambda a, b: nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.SiLU())
-        self.stem = nn.Sequential(conv(3, 8), conv(8, 16))
-        self.levels = nn.ModuleList([conv(16, 24), conv(24, 32), conv(32, 48)])
-        self.heads = nn.ModuleList(nn.Conv2d(c, 3 * (5 + kinds), 1) for c in (24, 32, 48))
-
-    def forward(self, x):
-        x, found = self.stem(x), []
-        for level, head, anchors, stride in zip(self.levels, self.heads, self.ANCHORS, STRIDES):
-            x = level(x)
-            y = head(x)
-            b, _, h, w = y.shape
-            y = y.view(b, 3, -1, h, w).permute(0, 1, 3, 4, 2).sigmoid()
-            row, column = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-            grid = torch.stack([column, row], -1).float().view(1, 1, h, w, 2) - 0.5
-            centre = (y[..., :2] * 2 + grid) * stride
-            size = (y[..., 2:4] * 2) ** 2 * torch.tensor(anchors).float().view(1, 3, 1, 1, 2)
-            found.append(torch.cat([centre, size, y[..., 4:]], -1).view(b, 3 * h * w, -1))
-        return torch.cat(found, 1)
+    cv2.setNumThreads(1)
+    torch.set_printoptions(profile="default")
+    return yolov5_family
 
 
 def build(case, seed):
-    """The peer's object (`YOLO`) or, for v5, the bare module; random weights."""
+    """The peer's object (`YOLO`), or a module of the package `yolov5`; random weights."""
     torch.manual_seed(seed)
     names = case.get("names", NAMES)
-    if case["yaml"] is None:
-        return Anchored(len(names))
+    if case["family"] == "yolov5":
+        return family5().build(case)
     source = Path(ultralytics.__file__).parent / "cfg/models" / f"{case['yaml']}.yaml"
     description = YAML.load(source)
     description.update(nc=len(names), scales={"n": [0.33, 0.125, 192]})  # depth, width, most channels
@@ -194,12 +173,14 @@ def spread(layer, seen, plain, deviation):
 
 def tune(model, pictures):
     """Scales the last layers, and returns the biases, [..., kinds], that set how much is found."""
-    if isinstance(model, Anchored):
+    if not isinstance(model, Model):
         settle(model, pictures)
-        outs = model.heads[0].out_channels // 3
-        for layer, seen, plain in inputs_of(list(model.heads), model, pictures):
-            spread(layer, seen, plain, torch.tensor(([0.4] * 4 + [1.5] + [2.0] * (outs - 5)) * 3))
-        return [layer.bias.data.view(3, outs)[:, 5:] for layer in model.heads]
+        layers, outs, before = family5().heads(model)
+        for layer, seen, plain in inputs_of(layers, model, pictures):
+            deviations = [0.4] * 4 + [1.5] + [2.0] * (before - 5) + [1.2] * (outs - before)
+            spread(layer, seen, plain, torch.tensor(deviations * 3))
+            layer.bias.data.view(3, outs)[:, before:] += 0.6  # masks that fill most of their box, as below
+        return [layer.bias.data.view(3, outs)[:, 5:before] for layer in layers]
     net = model.model
     if hasattr(net, "end2end") and getattr(net.model[-1], "one2one_cv2", None) is not None:
         net.end2end = True
@@ -274,7 +255,7 @@ def scores_of(case, raw, shift=None):
     if case["format"] in IN_GRAPH:
         return move(raw[..., 4], None if shift is None else shift[raw[..., 5].astype(int)])
     if case["format"] == "yolo-v5":
-        return raw[..., 4:5] * move(raw[..., 5:], shift)
+        return raw[..., 4:5] * move(raw[..., 5:5 + kinds], shift)
     return move(raw[..., 4:4 + kinds], shift)
 
 
@@ -355,7 +336,7 @@ def rows_last(case, raw):
 
 def run(case, model, tensors):
     """The model's own numbers, [pictures, n, values], before any export."""
-    net = model if isinstance(model, Anchored) else model.model
+    net = model.model if isinstance(model, Model) else model
     with torch.no_grad():
         raw = net(tensors)
     while isinstance(raw, tuple):
@@ -428,11 +409,9 @@ def search(case, model, pictures, tensors, seed):
 # ---------------------------------------------------------------- export
 
 def export(case, model, path):
-    if isinstance(model, Anchored):
-        torch.onnx.export(model, torch.zeros(1, 3, SIZE, SIZE), str(path), opset_version=OPSET, dynamo=False,
-                          input_names=["images"], output_names=["output0"])
-        made = path
-        metadata = {"stride": max(STRIDES), "names": dict(enumerate(NAMES))}  # all that YOLOv5's export writes
+    if not isinstance(model, Model):
+        family5().export(model, path, SIZE, OPSET)
+        made, metadata = path, {}
     else:
         options = {"opset": OPSET, "simplify": True, "dynamic": False, **case.get("export", {})}
         convert = float16.convert_float_to_float16
@@ -511,6 +490,8 @@ def find(case, path, files, pictures, rect=False):
 
     With `rect`, the peer's default, a graph of dynamic size is fed the smallest multiple of the stride and not a square.
     """
+    if case["family"] == "yolov5":
+        return family5().find(case, path, files, pictures, fed, (CONFIDENCE, IOU, SIZE))
     task = case.get("task", "detect")
     model = RTDETR(path) if "decoder" in case else YOLO(path, task=task)
     images, raws = {}, []
@@ -546,33 +527,6 @@ def find(case, path, files, pictures, rect=False):
     return images, raws
 
 
-def find_v5(case, path, files, pictures):
-    """The same as `find` for the YOLOv5 repository: a port of its letterbox, `non_max_suppression` and `scale_boxes`."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    images, raws = {}, []
-    for file, picture in zip(files, pictures):
-        # YOLOv5's letterbox (auto=False, as for any ONNX) is arithmetic for arithmetic the one that Ultralytics has
-        tensor = torch.from_numpy(np.ascontiguousarray(boxed(case, picture)[None, :, :, ::-1].transpose(0, 3, 1, 2))).float() / 255
-        raw = torch.from_numpy(session.run(None, {"images": tensor.numpy()})[0])[0]
-        raws.append(raw.numpy())
-        rows = raw[raw[:, 4] > CONFIDENCE]  # by objectness alone first
-        confidence, kind = (rows[:, 5:] * rows[:, 4:5]).max(1)  # the most likely kind only
-        keep = confidence > CONFIDENCE
-        boxes, confidence, kind = ops.xywh2xyxy(rows[:, :4])[keep], confidence[keep], kind[keep]
-        apart = boxes + kind[:, None] * 7680.0  # kinds never suppress each other
-        keep = torchvision.ops.nms(apart, confidence, IOU)[:300]
-        boxes, confidence, kind = boxes[keep], confidence[keep], kind[keep]
-        exact = ops.scale_boxes((SIZE, SIZE), boxes.clone(), picture.shape)
-        height, width = picture.shape[:2]
-        gain = min(SIZE / height, SIZE / width)
-        own = (boxes - torch.tensor([SIZE - width * gain, SIZE - height * gain] * 2) / 2) / gain
-        own = torch.stack([own[:, i].clamp(0, (width, height)[i % 2]) for i in range(4)], 1)
-        images[file.name] = {**fed(case, tensor, picture), "defects": [
-            {"kind": NAMES[int(k)], "confidence": round(float(c), 6), "box": rounded(b), "box_yolov5": rounded(o)}
-            for k, c, b, o in zip(kind, confidence, exact, own)]}
-    return images, raws
-
-
 NOTES = {
     "": "in the peer's order, most certain first; kept where confidence > 0.25; resize is OpenCV's 8-bit INTER_LINEAR, "
         "pad 114, colours RGB, a gray file is read as three equal channels",
@@ -600,9 +554,11 @@ NOTES = {
         "is that of the same network without suppression",
     "yolo11-classify": "shorter side to 160 by Pillow's antialiased BILINEAR on 8 bits, longer side rounded down, middle "
         "160x160 cut out",
-    "yolov5-detect": "not predicted by a package but by a port of the YOLOv5 repository's non_max_suppression "
-        "(multi_label=False). `box` undoes the letterbox that was applied; `box_yolov5` is that repository's scale_boxes, "
-        "which leaves out that the letterbox rounds to whole pixels",
+    "yolov5-detect": "static input. `box` undoes the letterbox that was applied; `box_yolov5` is the package's scale_boxes, which "
+        "leaves out that the letterbox rounds to whole pixels",
+    "yolov5-segment": "boxes as for yolov5-detect. Masks by the package's process_mask_native (prototypes combined, made "
+        "probabilities, enlarged, above 0.5, cut to the box) where the padding is a multiple of 4; elsewhere that function "
+        "cuts cells at int(padding), up to a cell beside the picture, and they are enlarged first",
 }
 
 
@@ -620,7 +576,7 @@ def make(name, case):
                 continue
             path = Path("model.onnx")
             export(case, model, path)
-            images, raws = (find_v5 if case["yaml"] is None else find)(case, path, files, pictures)
+            images, raws = find(case, path, files, pictures)
             if task == "classify":
                 top = [sorted(i["probabilities"])[-2:] for i in images.values()]
                 margin = {"order": round(min(b - a for a, b in top), 4)}
@@ -653,7 +609,7 @@ def make(name, case):
         folder = record.fresh(name)
         (folder / "model.onnx").write_bytes(path.read_bytes())
     expected = {
-        "exporter": f"ultralytics {ultralytics.__version__}" if case["yaml"] else f"torch {torch.__version__.split('+')[0]}",
+        "exporter": family5().EXPORTER if case["family"] == "yolov5" else f"ultralytics {ultralytics.__version__}",
         "family": case["family"], "task": task, "format": case["format"], "recipe": Path(__file__).name, "seed": seed,
         "confidence": CONFIDENCE, "iou": IOU, "kinds": case.get("names", NAMES), "margin": margin,
         **({"noise": {k: round(float(v), 4) for k, v in case["steady"].items()}} if "steady" in case else {}),
