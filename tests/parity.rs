@@ -448,10 +448,45 @@ fn limits_stay_editable() {
     assert_eq!(own, all.iter().filter(|(k, c)| *k != kind || *c >= 0.5).cloned().collect::<Vec<_>>());
 }
 
+/// The limits of an anomaly model too: from where on a frame is reported, and which pixels belong to it. They count on
+/// the normalised scale, whether the graph normalises (anomalib) or the manifest does.
+#[test]
+fn limits_of_anomaly_stay_editable() {
+    for name in ["anomalib-patchcore", "heatmap"] {
+        let found = |confidence: f32, pixel: f32| {
+            let case = Case::expecting(name, "expected.json", |manifest| {
+                manifest.output.confidence = confidence;
+                manifest.output.pixel_threshold = pixel;
+            });
+            let inspector = Inspector::builder(case.model()).threads(1).build().unwrap();
+            let reports: Vec<_> = case.images().map(|(image, _)| inspector.inspect_file(image).unwrap()).collect();
+            let scores: Vec<f32> = reports.iter().map(|r| r.score.unwrap()).collect();
+            let flagged: Vec<bool> = reports.iter().map(|r| !r.defects.is_empty()).collect();
+            // A frame whose regions are all below the limit is one defect without a mask.
+            let masked = |r: &PanelReport| r.defects.iter().filter(|d| d.mask.is_some()).map(|d| d.area_px).sum();
+            (scores, flagged, reports.iter().map(masked).collect::<Vec<u64>>())
+        };
+        let (scores, _, areas) = found(0.5, 0.5);
+        for limit in scores.iter().map(|score| score + 1e-3).filter(|limit| (0.5..1.0).contains(limit)) {
+            let (again, flagged, strict) = found(limit, 0.5);
+            assert_eq!(again, scores, "{name}: scores do not hang on limits");
+            assert_eq!(flagged, scores.iter().map(|score| *score >= limit).collect::<Vec<_>>(), "{name}: {limit}");
+            assert!(strict.iter().zip(&areas).all(|(area, before)| area <= before), "{name}: {strict:?}, {areas:?}");
+        }
+        let (_, _, wide) = found(0.5, 0.4);
+        assert!(
+            wide.iter().zip(&areas).all(|(wide, area)| wide >= area) && wide != areas,
+            "{name}: {wide:?}, {areas:?}"
+        );
+    }
+}
+
 /// The same panel alone, among pictures of other sizes, in a batch, and with other numbers of threads.
 #[test]
 fn a_panel_has_the_same_defects_in_any_company() {
-    for name in ["yolo11-detect", "torchvision-classify", "torchvision-segment", "torchvision-fasterrcnn"] {
+    let free = ["yolo11-detect", "torchvision-classify", "torchvision-segment"];
+    let one_at_a_time = ["yolov5-detect", "torchvision-fasterrcnn"];
+    for name in free.into_iter().chain(one_at_a_time) {
         let case = Case::open(name);
         let images: Vec<PathBuf> = case.images().map(|(image, _)| image).collect();
         // Two of a size follow each other: a graph of dynamic size takes those together, and no others.
@@ -466,6 +501,7 @@ fn a_panel_has_the_same_defects_in_any_company() {
         };
         assert_eq!(run(1, 1), alone, "{name}");
         assert_eq!(run(1, 8), alone, "{name}: 8 threads");
+        assert_eq!(case.model().max_batch().is_some(), one_at_a_time.contains(&name), "{name}");
         if case.model().max_batch().is_some() {
             continue;
         }
@@ -476,6 +512,8 @@ fn a_panel_has_the_same_defects_in_any_company() {
                 assert_eq!(got.kind, want.kind, "{name}: batch 8");
                 let off = (got.confidence.get() - want.confidence.get()).abs();
                 assert!(off <= 1e-4, "{name}: batch 8 differs by {off}");
+                let (a, b): ([f32; 4], [f32; 4]) = (got.bbox.into(), want.bbox.into());
+                assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.01), "{name}: batch 8, {a:?} and {b:?}");
             }
         }
     }

@@ -92,7 +92,8 @@ fn instance_mask(cells: Array2<f32>, limit: f32, inside: &PixelBox, placement: &
     let (model, resized) = (placement.model, placement.resized);
     let quarter = model == (width.saturating_mul(4), height.saturating_mul(4));
     let (x, y) = placement.offset;
-    if !quarter || x < 0 || y < 0 {
+    let cropped = resized.0 > model.0 || resized.1 > model.1;
+    if !quarter || cropped {
         return Surface::new(cells.view()).above(limit, inside, placement);
     }
     let padding = (model.0 - resized.0) | (model.1 - resized.1);
