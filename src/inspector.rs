@@ -499,6 +499,10 @@ impl Engine {
         for at in 0..entries.len() {
             let frames = entries[at].state.as_ref().map_or(0, |opened| opened.panel.frames().len());
             for frame in 0..frames {
+                let fits = |opened: &Opened<'_>| workspace.batch.takes(&opened.panel.frames()[frame]);
+                if entries[at].state.as_ref().is_ok_and(|opened| !fits(opened)) {
+                    self.flush(&mut workspace, entries, &mut members);
+                }
                 if let Ok(opened) = &mut entries[at].state {
                     let start = Instant::now();
                     let pushed = workspace.batch.push(&opened.panel.frames()[frame], opened.panel.reference());

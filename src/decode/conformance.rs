@@ -17,10 +17,12 @@ fn layouts() -> Vec<(&'static str, Layout, Vec<Vec<usize>>)> {
         ("grid", Layout::Grid { scores: 0, boxes: 1 }, vec![vec![2, 2, 3, 4], vec![2, 4, 3, 4]]),
         ("yolo", rows(Rows::Yolo, None), vec![vec![2, 6, 9]]),
         ("yolo with masks", rows(Rows::Yolo, Some(1)), vec![vec![2, 9, 5], vec![2, 3, 4, 4]]),
+        ("yolo with masks of a quarter", rows(Rows::Yolo, Some(1)), vec![vec![2, 9, 5], vec![2, 3, 6, 8]]),
         ("yolo-v5", rows(Rows::YoloV5, None), vec![vec![2, 9, 7]]),
         ("yolo-v5 with masks", rows(Rows::YoloV5, Some(1)), vec![vec![2, 5, 10], vec![2, 3, 4, 4]]),
         ("yolo-obb", rows(Rows::Oriented, None), vec![vec![2, 7, 9]]),
         ("end2end", rows(Rows::EndToEnd, None), vec![vec![2, 9, 6]]),
+        ("end2end with masks", rows(Rows::EndToEnd, Some(1)), vec![vec![2, 5, 9], vec![2, 3, 4, 4]]),
         ("end2end-obb", rows(Rows::EndToEndOriented, None), vec![vec![2, 9, 7]]),
         ("rtdetr", rows(Rows::Relative, None), vec![vec![2, 9, 6]]),
         (
@@ -31,6 +33,11 @@ fn layouts() -> Vec<(&'static str, Layout, Vec<Vec<usize>>)> {
         (
             "detr with nothing",
             Layout::Detr { logits: 0, boxes: 1, activation: Activation::Softmax },
+            vec![vec![2, 5, 3], vec![2, 5, 4]],
+        ),
+        (
+            "detr with a number that is left out",
+            Layout::Detr { logits: 0, boxes: 1, activation: Activation::Sigmoid },
             vec![vec![2, 5, 3], vec![2, 5, 4]],
         ),
         (
@@ -68,7 +75,7 @@ fn outputs(layout: Layout, shapes: &[Vec<usize>], values: &[f32]) -> Outputs {
 }
 
 fn placement(fit: Fit, width: u32, height: u32) -> Placement {
-    Preprocess { fit, ..Preprocess::new(32, 24) }.placement(width, height)
+    Preprocess { fit, ..Preprocess::new(24, 32) }.placement(width, height)
 }
 
 proptest! {
@@ -79,9 +86,10 @@ proptest! {
         values in proptest::collection::vec(prop_oneof![-2f32..2.0, -1e6f32..1e6, Just(0.0), 0f32..30.0], 150),
         width in 1u32..90, height in 1u32..90,
         fit in prop_oneof![Just(Fit::Letterbox), Just(Fit::Stretch), Just(Fit::Crop)],
+        stride in proptest::option::of(Just(8)),
         activation in prop_oneof![Just(Activation::None), Just(Activation::Sigmoid), Just(Activation::Softmax)],
     ) {
-        let placement = placement(fit, width, height);
+        let placement = Preprocess { fit, stride, ..Preprocess::new(24, 32) }.placement(width, height);
         for (name, layout, shapes) in layouts() {
             let outputs = outputs(layout, &shapes, &values);
             for index in 0..2 {

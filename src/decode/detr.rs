@@ -2,10 +2,10 @@
 //!
 //! * logits `[B, Q, K]`, each kind by itself (logistic function): the `Q` highest of all `Q * K` numbers are the
 //!   proposals, so that one box may have two kinds; or `[B, Q, K + 1]`, the last for "nothing" (softmax over all): a
-//!   proposal has its highest kind;
+//!   proposal has its highest kind. RF-DETR's own exporter has the last one and each by itself: it is left out;
 //! * boxes `[B, Q, 4]`: centre x, centre y, width, height in parts of the model's input.
 //!
-//! This is `post_process_object_detection` of the transformers library.
+//! This is `post_process_object_detection` of the transformers library, and `PostProcess` of RF-DETR.
 
 use ndarray::Axis;
 

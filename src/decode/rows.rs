@@ -71,8 +71,12 @@ pub(super) fn decode(
         let Some(prototypes) = &prototypes else { return Some(defect) };
         let weights = table.numbers.row(candidate.cell);
         let cells = weighted(prototypes, weights.iter().skip(table.before))?;
-        // The logistic function of the sum is above the threshold where the sum is above this.
-        let limit = (output.pixel_threshold / (1.0 - output.pixel_threshold)).ln();
+        let (cells, limit) = match form {
+            // YOLOv5 enlarges probabilities, its successors sums, of which the logistic function is above the threshold
+            // where they are above this.
+            Rows::YoloV5 => (cells.mapv_into(|sum| 1.0 / (1.0 + (-sum).exp())), output.pixel_threshold),
+            _ => (cells, (output.pixel_threshold / (1.0 - output.pixel_threshold)).ln()),
+        };
         let mask = instance_mask(cells, limit, &defect.bbox, placement);
         (mask.area() > 0).then(|| defect.with_mask(mask))
     };
@@ -88,7 +92,8 @@ fn instance_mask(cells: Array2<f32>, limit: f32, inside: &PixelBox, placement: &
     let (model, resized) = (placement.model, placement.resized);
     let quarter = model == (width.saturating_mul(4), height.saturating_mul(4));
     let (x, y) = placement.offset;
-    if !quarter || x < 0 || y < 0 {
+    let cropped = resized.0 > model.0 || resized.1 > model.1;
+    if !quarter || cropped {
         return Surface::new(cells.view()).above(limit, inside, placement);
     }
     let padding = (model.0 - resized.0) | (model.1 - resized.1);

@@ -7,7 +7,6 @@ use ort::value::{PrimitiveTensorElementType, TensorRef};
 
 use super::manifest::Manifest;
 use super::signature::{Port, Signature, list};
-use crate::tensor::Fit;
 
 /// How a graph wants its input: the engine fills `[N, C, H, W]` in `f32`, and this turns it into what the graph takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +39,9 @@ impl InputForm {
     /// Checks the graph's input against the manifest.
     pub(super) fn find(manifest: &Manifest, signature: &Signature) -> Result<Self, (String, String)> {
         let input = &manifest.input;
-        let [height, width] = match input.fit {
-            Fit::Source => [None, None],
-            _ => input.size.map(|side| Some(side as usize)),
+        let [height, width] = match input.any_size() {
+            true => [None, None],
+            false => input.size.map(|side| Some(side as usize)),
         };
         let channels = Some(input.tensor_channels());
         let [port] = &signature.inputs[..] else {
@@ -68,13 +67,16 @@ impl InputForm {
         } else {
             return Err((wanted(&first), port.to_string()));
         };
-        if input.fit == Fit::Source {
+        if input.any_size() {
             let (rows, columns) = match (channels_last, port.shape.len()) {
                 (true, n) => (port.shape[n - 3], port.shape[n - 2]),
                 (false, n) => (port.shape[n - 2], port.shape[n - 1]),
             };
             if rows.is_some() || columns.is_some() {
-                return Err(("an input of any height and width, for fit `source`".to_owned(), port.to_string()));
+                return Err((
+                    "an input of any height and width, for fit `source` or a stride".to_owned(),
+                    port.to_string(),
+                ));
             }
         }
         let plain = |values: &[f64], is: f64| values.iter().all(|&v| v == is);

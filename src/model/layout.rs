@@ -10,8 +10,8 @@ pub(crate) enum Layout {
     Grid { scores: usize, boxes: usize },
     /// One row or column a proposal; with mask coefficients, the prototypes `[B, M, h, w]`.
     Rows { rows: usize, form: Rows, prototypes: Option<usize> },
-    /// Logits `[B, Q, K]` (each kind by itself) or `[B, Q, K + 1]` (together, the last for "nothing"), and boxes
-    /// `[B, Q, 4]`.
+    /// Logits `[B, Q, K]` (each kind by itself) or `[B, Q, K + 1]` (the last for "nothing"; together, or by themselves),
+    /// and boxes `[B, Q, 4]`.
     Detr { logits: usize, boxes: usize, activation: Activation },
     /// One frame's boxes `[N, 4]`, labels `[N]`, scores `[N]`, and masks `[N, 1, H, W]`.
     Boxes { boxes: usize, labels: usize, scores: usize, masks: Option<usize> },
@@ -227,11 +227,17 @@ impl Outputs<'_> {
         let boxes_name = output.boxes.as_deref().or_else(|| self.called(&["pred_boxes", "boxes", "dets"]));
         let scores_name = output.scores.as_deref().or_else(|| self.called(&["logits", "pred_logits", "labels"]));
         let boxes = self.shaped(boxes_name, "boxes", &[None, None, Some(4)])?;
-        // With a last logit for "nothing" the kinds are weighed against each other, without one each by itself.
+        // With a last logit for "nothing" the kinds are weighed against each other, without one each by itself. RF-DETR's
+        // exporter has the last logit, which it never trains, and each by itself; it alone calls its outputs so.
+        let together = match output.activation {
+            Activation::None if (boxes_name, scores_name) == (Some("dets"), Some("labels")) => Activation::Sigmoid,
+            Activation::None => Activation::Softmax,
+            stated => stated,
+        };
         let logits = |more: usize| self.shaped(scores_name, "logits", &[None, None, Some(self.kinds + more)]);
         let (logits, activation) = match (logits(0), logits(1)) {
             (Ok(i), _) if i != boxes => (i, Activation::Sigmoid),
-            (_, Ok(i)) if i != boxes => (i, Activation::Softmax),
+            (_, Ok(i)) if i != boxes => (i, together),
             (Err(e), _) | (Ok(_), Err(e)) => return Err(e),
             (Ok(_), Ok(_)) => return Err(("logits beside the boxes".to_owned(), list(self.ports))),
         };
@@ -313,6 +319,7 @@ mod tests {
         let rows = |form, prototypes| Layout::Rows { rows: 0, form, prototypes };
         let proto = port("output1", "f32", &[1, 32, 16, 16]);
         let detr = [port("logits", "f32", &[-1, 100, 3]), port("pred_boxes", "f32", &[-1, 100, 4])];
+        let rf_detr = [port("dets", "f32", &[1, 300, 4]), port("labels", "f32", &[1, 300, 3])];
         let boxes = [
             port("7", "f32", &[-1, 4]),
             port("9", "i64", &[-1]),
@@ -328,6 +335,7 @@ mod tests {
             ("instance", 2, vec![f32(&[1, 300, 38]), proto], rows(Rows::EndToEnd, Some(1))),
             ("detect", 3, detr.to_vec(), Layout::Detr { logits: 0, boxes: 1, activation: Activation::Sigmoid }),
             ("detect", 2, detr.to_vec(), Layout::Detr { logits: 0, boxes: 1, activation: Activation::Softmax }),
+            ("detect", 2, rf_detr.to_vec(), Layout::Detr { logits: 1, boxes: 0, activation: Activation::Sigmoid }),
             ("detect", 3, boxes[..3].to_vec(), Layout::Boxes { boxes: 0, labels: 1, scores: 2, masks: None }),
             ("instance", 3, boxes.to_vec(), Layout::Boxes { boxes: 0, labels: 1, scores: 2, masks: Some(3) }),
             ("segment", 3, vec![f32(&[1, 3, 64, 64])], Layout::Mask { map: 0 }),

@@ -106,7 +106,9 @@ pub enum Format {
     /// YOLOv10, YOLO26, or suppression in the graph: `[B, N, 6]` (corners, confidence, kind). Masks as for `yolo`.
     End2end,
     /// DETR, RT-DETR, D-FINE, RF-DETR: logits `[B, Q, K]` or, with a last one for "nothing", `[B, Q, K + 1]`, and
-    /// boxes `[B, Q, 4]` (centre, size, in parts of the input's size).
+    /// boxes `[B, Q, 4]` (centre, size, in parts of the input's size). With the last one `activation` says whether it
+    /// is weighed against the kinds (`softmax`, the default) or left out (`sigmoid`, the default for RF-DETR's own
+    /// exports, whose outputs are called `dets` and `labels`).
     Detr,
     /// Ultralytics' RT-DETR: `[B, N, 6]` (centre and size in parts of the input's size, confidence, kind).
     Rtdetr,
@@ -379,6 +381,8 @@ mod tests {
             ("kinds =", "confidence = nan\nkinds =", "found NaN"),
             ("kinds =", "good = [\"c\"]\nkinds =", "`c`"),
             ("size =", "mean = [0.0, 0.0]\nsize =", "1 or 3 numbers, found 2"),
+            ("size =", "stride = 16\nsize =", "a divisor of the size [8, 16], found 16"),
+            ("size =", "stride = 8\nfit = \"crop\"\nsize =", "fit `letterbox` with it"),
         ] {
             let message = parse(&MINIMAL.replacen(change, with, 1)).unwrap_err().to_string();
             assert!(message.starts_with("model m/model.toml: expected"), "{message}");

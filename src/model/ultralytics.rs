@@ -60,8 +60,15 @@ pub(super) fn manifest(
     } else {
         input.resize = Kernel::OpencvLinear;
     }
-    if signature.inputs.first().is_some_and(|port| port.element == "u8") {
+    let port = signature.inputs.first();
+    if port.is_some_and(|port| port.element == "u8") {
         input.scale = 1.0;
+    }
+    // `predict` feeds the smallest rectangle to a graph that takes any size.
+    let dynamic = port.is_some_and(|port| port.shape.len() == 4 && port.shape[2].is_none() && port.shape[3].is_none());
+    if dynamic && input.fit == Fit::Letterbox {
+        let stride = metadata("stride").and_then(|text| text.parse().ok());
+        input.stride = stride.filter(|&stride| stride > 0 && size.iter().all(|side| side % stride == 0));
     }
     Ok(Some(Manifest::derived(path, task, input, OutputConfig { format, iou: 0.7, ..OutputConfig::new(kinds) })))
 }
@@ -81,9 +88,10 @@ fn yolo_v5(path: &Path, signature: &Signature, names: &str) -> Result<Option<Man
     };
     let mut input = Preprocess::new(height, width);
     input.resize = Kernel::OpencvLinear;
+    let prototypes = signature.outputs.iter().any(|port| port.shape.len() == 4);
     Ok(Some(Manifest::derived(
         path,
-        Task::Detect,
+        if prototypes { Task::Instance } else { Task::Detect },
         input,
         OutputConfig { format: Format::YoloV5, iou: 0.45, ..OutputConfig::new(kinds) },
     )))
@@ -116,12 +124,12 @@ mod tests {
     use crate::model::signature::Port;
 
     fn propose(metadata: &[(&str, &str)]) -> Result<Option<Manifest>, (String, String)> {
-        let port = |shape: [usize; 4]| Port {
-            name: "images".to_owned(),
-            element: "f32".to_owned(),
-            shape: shape.map(Some).to_vec(),
-        };
-        let signature = Signature { inputs: vec![port([1, 3, 64, 96])], outputs: Vec::new() };
+        propose_for([1, 3, 64, 96].map(Some), metadata)
+    }
+
+    fn propose_for(shape: [Option<usize>; 4], metadata: &[(&str, &str)]) -> Result<Option<Manifest>, (String, String)> {
+        let port = Port { name: "images".to_owned(), element: "f32".to_owned(), shape: shape.to_vec() };
+        let signature = Signature { inputs: vec![port], outputs: Vec::new() };
         let find = |key: &str| metadata.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned());
         manifest(Path::new("m.onnx"), &signature, find)
     }
@@ -146,6 +154,19 @@ mod tests {
         let v5 = propose(&[names, nothing]).unwrap().unwrap();
         assert_eq!((v5.output.format, v5.input.size, v5.output.iou), (Format::YoloV5, [64, 96], 0.45));
         assert_eq!(propose(&[]), Ok(None));
+    }
+
+    #[test]
+    fn a_graph_of_any_size_is_fed_the_smallest_rectangle() {
+        let stride = |shape, task, stride| {
+            let metadata = [("task", task), ("names", "{0: 'a'}"), ("imgsz", "[64, 96]"), ("stride", stride)];
+            propose_for(shape, &metadata).unwrap().unwrap().input.stride
+        };
+        let any = [None, Some(3), None, None];
+        assert_eq!(stride(any, "detect", "32"), Some(32));
+        assert_eq!(stride(any, "detect", "64"), None, "96 is no multiple of 64");
+        assert_eq!(stride(any, "classify", "32"), None);
+        assert_eq!(stride([None, Some(3), Some(64), Some(96)], "detect", "32"), None);
     }
 
     #[test]

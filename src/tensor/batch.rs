@@ -1,6 +1,6 @@
 use ndarray::{Array4, ArrayView4, Axis, Slice};
 
-use super::preprocess::{Fit, Preprocess, Scratch};
+use super::preprocess::{Preprocess, Scratch};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::geometry::Placement;
@@ -40,26 +40,36 @@ impl Batch {
         self.placements.clear();
     }
 
+    /// Whether the frame's input is of the size of those that are in it. It always is, unless the manifest says fit
+    /// `source` or a `stride`.
+    pub fn takes(&self, frame: &Frame) -> bool {
+        let (_, _, height, width) = self.tensor.dim();
+        self.is_empty() || self.input_size(frame) == (width, height)
+    }
+
+    /// Width and height of the frame's input.
+    fn input_size(&self, frame: &Frame) -> (usize, usize) {
+        let (width, height) = self.config.placement(frame.width(), frame.height()).model;
+        (width as usize, height as usize)
+    }
+
     /// Preprocesses a frame, with its reference where the model compares, into the next place.
     ///
     /// # Errors
-    /// [`Error::Image`] when the reference is missing or of another size, or, with fit `source`, when the batch holds a
-    /// frame of another size. The batch is then as
-    /// it was.
+    /// [`Error::Image`] when the reference is missing or of another size, or when the batch does not
+    /// [take](Self::takes) the frame. The batch is then as it was.
     pub fn push(&mut self, frame: &Frame, reference: Option<&Frame>) -> Result<()> {
         let at = self.len();
-        if self.config.fit == Fit::Source {
-            let (height, width) = (frame.height() as usize, frame.width() as usize);
-            let (_, channels, h, w) = self.tensor.dim();
-            if (h, w) != (height, width) {
-                if at > 0 {
-                    let other = format!("{width} x {height} among {w} x {h}");
-                    return Err(Error::image(frame.name(), "frames of one size in a batch", other));
-                }
-                self.tensor = Array4::zeros((1, channels, height, width));
-            }
-        }
         let (capacity, c, h, w) = self.tensor.dim();
+        let (width, height) = self.input_size(frame);
+        if (h, w) != (height, width) {
+            if at > 0 {
+                let other = format!("{width} x {height} among {w} x {h}");
+                return Err(Error::image(frame.name(), "inputs of one size in a batch", other));
+            }
+            self.tensor = Array4::zeros((capacity, c, height, width));
+        }
+        let (_, c, h, w) = self.tensor.dim();
         if at == capacity {
             let mut grown = Array4::zeros((capacity * 2, c, h, w));
             grown.slice_axis_mut(Axis(0), Slice::from(..capacity)).assign(&self.tensor);
@@ -106,5 +116,26 @@ mod tests {
         reused.push(&flat, None).unwrap();
         assert_eq!(reused.view().index_axis(Axis(0), 1), alone.view().index_axis(Axis(0), 0));
         assert!(reused.view().index_axis(Axis(0), 0).iter().all(|&v| v == 1.0));
+    }
+
+    #[test]
+    fn inputs_of_other_sizes_go_into_batches_of_their_own() {
+        let config = Preprocess { stride: Some(4), ..Preprocess::new(8, 8) };
+        let square = Frame::new(8, 8, Pixels::Gray8(vec![255; 64])).unwrap();
+        let flat = Frame::new(8, 2, Pixels::Gray8(vec![10; 16])).unwrap();
+        let mut batch = Batch::new(&config, 2);
+        batch.push(&square, None).unwrap();
+        assert!(batch.takes(&square) && !batch.takes(&flat));
+        let refused = batch.push(&flat, None).unwrap_err().to_string();
+        assert!(refused.contains("expected inputs of one size in a batch, found 8 x 4 among 8 x 8"), "{refused}");
+        assert_eq!(batch.view().dim(), (1, 3, 8, 8));
+        batch.clear();
+        for _ in 0..3 {
+            batch.push(&flat, None).unwrap();
+        }
+        assert_eq!(batch.view().dim(), (3, 3, 4, 8));
+        // One row of padding above and below.
+        let row = |y: usize| batch.view()[[2, 0, y, 5]] * 255.0;
+        assert_eq!([row(0), row(1), row(2), row(3)].map(f32::round), [114.0, 10.0, 10.0, 114.0]);
     }
 }

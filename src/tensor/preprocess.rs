@@ -21,6 +21,10 @@ pub struct Preprocess {
     /// How the frame is fitted into the input. Default `letterbox`.
     #[serde(default)]
     pub fit: Fit,
+    /// `letterbox`, for a graph of dynamic size: the padding is cut down to less than this many pixels on each axis, so
+    /// that each side of the input is `size` less a multiple of this (Ultralytics' "minimum rectangle", which is what its
+    /// `predict` feeds to such graphs). Default: every input is of `size`.
+    pub stride: Option<u32>,
     /// `crop`: pixels of the frame's shorter side before the middle is cut out. Default: the input is just filled.
     pub shorter: Option<u32>,
     /// Resampling kernel. Default `bilinear`.
@@ -157,6 +161,7 @@ impl Preprocess {
             size: [height, width],
             channels: Channels::default(),
             fit: Fit::default(),
+            stride: None,
             shorter: None,
             resize: Kernel::default(),
             antialias: yes(),
@@ -171,6 +176,11 @@ impl Preprocess {
     /// Channels of the tensor: those of the frame, twice with a reference.
     pub fn tensor_channels(&self) -> usize {
         self.channels.count() * if self.reference { 2 } else { 1 }
+    }
+
+    /// Whether the input's size differs from frame to frame.
+    pub(crate) fn any_size(&self) -> bool {
+        self.fit == Fit::Source || self.stride.is_some()
     }
 
     /// Checks the numbers: what is wrong with them, if anything.
@@ -191,6 +201,14 @@ impl Preprocess {
         if let Some(shorter) = self.shorter.filter(|&n| n < height.max(width) || n > 16_384) {
             return Some(format!("shorter: expected {} to 16384 pixels, found {shorter}", height.max(width)));
         }
+        if let Some(stride) = self.stride {
+            if self.fit != Fit::Letterbox {
+                return Some("stride: expected fit `letterbox` with it, found another".to_owned());
+            }
+            if stride == 0 || height % stride != 0 || width % stride != 0 {
+                return Some(format!("stride: expected a divisor of the size [{height}, {width}], found {stride}"));
+            }
+        }
         if !self.scale.is_finite() || self.scale == 0.0 {
             return Some(format!("scale: expected a finite number other than 0, found {}", self.scale));
         }
@@ -206,14 +224,19 @@ impl Preprocess {
             let side = |s: f64| (s * ratio).round_ties_even().max(1.0) as u32;
             (side(w), side(h))
         };
-        let (resized, offset) = match self.fit {
-            Fit::Stretch | Fit::Source => ((model_width, model_height), (0, 0)),
+        let (model, resized, offset) = match self.fit {
+            Fit::Stretch | Fit::Source => ((model_width, model_height), (model_width, model_height), (0, 0)),
             Fit::Letterbox => {
                 let (rw, rh) = scaled(rx.min(ry));
                 let resized = (rw.min(model_width), rh.min(model_height));
+                let cut = |model: u32, side: u32| match self.stride {
+                    Some(stride) => side + (model - side) % stride,
+                    None => model,
+                };
+                let model = (cut(model_width, resized.0), cut(model_height, resized.1));
                 // Ultralytics' LetterBox: half of the rest, rounded a little to the left.
                 let lead = |model: u32, side: u32| (f64::from(model - side) / 2.0 - 0.1).round_ties_even() as i64;
-                (resized, (lead(model_width, resized.0), lead(model_height, resized.1)))
+                (model, resized, (lead(model.0, resized.0), lead(model.1, resized.1)))
             }
             Fit::Crop => {
                 let ratio = match self.shorter {
@@ -225,10 +248,11 @@ impl Preprocess {
                 let resized = (side(w, model_width), side(h, model_height));
                 // torchvision's center_crop.
                 let cut = |side: u32, model: u32| -((f64::from(side - model) / 2.0).round_ties_even() as i64);
-                (resized, (cut(resized.0, model_width), cut(resized.1, model_height)))
+                let offset = (cut(resized.0, model_width), cut(resized.1, model_height));
+                ((model_width, model_height), resized, offset)
             }
         };
-        Placement { source: (width, height), model: (model_width, model_height), resized, offset }
+        Placement { source: (width, height), model, resized, offset }
     }
 
     /// Writes one frame (and its reference) as `[C, H, W]` into `out`.
@@ -421,6 +445,13 @@ mod tests {
         assert_eq!((c.placement(1333, 800).resized, c.placement(1333, 800).offset), ((640, 384), (0, 128)));
         assert_eq!((c.placement(641, 480).resized, c.placement(641, 480).offset), ((640, 479), (0, 80)));
         assert_eq!((c.placement(640, 640).resized, c.placement(640, 640).offset), ((640, 640), (0, 0)));
+        // LetterBox((640, 640), auto=True, stride=32): 1333x800 needs no padding; 641x480 becomes 640x479, and 161 rows
+        // of padding leave 1; 300x640 is 300 wide, and 340 columns leave 20.
+        let c = Preprocess { stride: Some(32), ..c };
+        let of = |w, h| (c.placement(w, h).model, c.placement(w, h).resized, c.placement(w, h).offset);
+        assert_eq!(of(1333, 800), ((640, 384), (640, 384), (0, 0)));
+        assert_eq!(of(641, 480), ((640, 480), (640, 479), (0, 0)));
+        assert_eq!(of(300, 640), ((320, 640), (300, 640), (10, 0)));
     }
 
     #[test]
@@ -502,9 +533,10 @@ mod tests {
         fn placement_round_trip(
             w in 1u32..5000, h in 1u32..5000, mw in 1u32..1500, mh in 1u32..1500,
             fit in prop_oneof![Just(Fit::Letterbox), Just(Fit::Stretch), Just(Fit::Crop), Just(Fit::Source)],
+            stride in proptest::option::of(1u32..64),
             x in 0.0..1.0f64, y in 0.0..1.0f64,
         ) {
-            let p = Preprocess { fit, ..Preprocess::new(mh, mw) }.placement(w, h);
+            let p = Preprocess { fit, stride, ..Preprocess::new(mh, mw) }.placement(w, h);
             let (x, y) = (x * f64::from(w), y * f64::from(h));
             let (mx, my) = p.to_model(x, y);
             let (bx, by) = p.to_source(mx, my);

@@ -33,7 +33,7 @@ import torch
 from anomalib.data import Folder
 from anomalib.deploy import ExportType
 from anomalib.engine import Engine
-from anomalib.models import Padim, Patchcore
+from anomalib.models import EfficientAd, Padim, Patchcore
 from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
@@ -87,14 +87,14 @@ def folders(root):
             Image.fromarray(picture).save(root / part / f"{i}.png")
 
 
-def fit(model, root):
+def fit(model, root, batch=4, **options):
     folders(root / "data")
     lightning.seed_everything(5)
     data = Folder(
         name="plates", root=root / "data", normal_dir="train", abnormal_dir="bad", normal_test_dir="good", mask_dir="mask",
-        train_batch_size=4, eval_batch_size=1, num_workers=0, val_split_mode="same_as_test", seed=5,
+        train_batch_size=batch, eval_batch_size=1, num_workers=0, val_split_mode="same_as_test", seed=5,
     )
-    engine = Engine(default_root_dir=root / "runs", accelerator="cpu", devices=1, logger=False, enable_progress_bar=False)
+    engine = Engine(default_root_dir=root / "runs", accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, **options)
     engine.fit(model=model, datamodule=data)
     return engine
 
@@ -212,6 +212,60 @@ def patchcore(case):
     write("patchcore", folder, images, notes, {"threshold": round(float(post.normalized_image_threshold), 6), "input": {"size": list(size), "fit": "stretch"}})
 
 
+class SmallEfficientAd(EfficientAd):
+    """EfficientAD with a sixteenth of its channels and a teacher of random weights: anomalib fetches a trained one."""
+
+    def __init__(self, **options):
+        super().__init__(teacher_out_channels=384, visualizer=False, **options)
+        torch.manual_seed(3)
+        self.narrow(self.model)
+        self.model.teacher_out_channels = self.model.teacher.conv4.out_channels
+        with torch.no_grad():
+            batch = torch.stack([v2.functional.resize(tensor(p), [256, 256], antialias=True) for p in record.pictures().values()])
+            settle(self.model.teacher, lambda: self.model.teacher(batch))
+
+    @classmethod
+    def narrow(cls, module, by=16):
+        """Fewer channels everywhere but at the picture; the number of values a place goes with them."""
+        few = lambda n: n if n == 3 else max(n // by, 4)
+        for name, child in module.named_children():
+            if isinstance(child, nn.Conv2d):
+                setattr(module, name, nn.Conv2d(few(child.in_channels), few(child.out_channels), child.kernel_size, child.stride, child.padding))
+            else:
+                cls.narrow(child, by)
+
+    def prepare_pretrained_model(self):
+        """The teacher stays as it is."""
+
+
+def efficientad(case):
+    size = (256, 256)  # the autoencoder takes no other
+    with tempfile.TemporaryDirectory() as root:
+        root = Path(root)
+        other = root / "other" / "pictures"  # in place of ImageNet's
+        other.mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(render(300, 300, True, 5000 + i)).save(other / f"{i}.png")
+        model = SmallEfficientAd(imagenet_dir=other.parent, pre_processor=EfficientAd.configure_pre_processor(image_size=size))
+        engine = fit(model, root, batch=1, max_steps=60)
+        model = model.cpu().eval()
+        path = engine.export(model, ExportType.ONNX, export_root=root / "export", input_size=size, onnx_kwargs={"dynamic_shapes": None})
+        folder = record.fresh(case)
+        keep(path, folder / "model.onnx")
+    record.describe(folder / "model.onnx")
+    inputs = {n: tensor(v2.functional.resize(p, list(size), antialias=True))[None] for n, p in record.pictures().items()}
+    images, fitted = results(model, record.session(folder / "model.onnx"), folder, inputs)
+    post = model.post_processor
+    notes = (
+        f"A sixteenth of the channels, random teacher, 60 steps. Outside: PIL's bilinear (antialiased, 8 bits) stretches the picture to {size[1]}x{size[0]}, "
+        "RGB / 255. "
+    ) + GRAPH.format(
+        resize=f"resize to {size[1]}x{size[0]} (nothing to do), ", w=size[1], h=size[0], label=f"{float(post.normalized_image_threshold):g}",
+        mask=f"{float(post.normalized_pixel_threshold):g}",
+    ) + fitted
+    write("efficientad", folder, images, notes, {"threshold": round(float(post.normalized_image_threshold), 6), "input": {"size": list(size), "fit": "stretch"}})
+
+
 class Difference(nn.Module):
     """How far a gray picture is from a blurred one of itself: a map a quarter of the input's size, of any scale."""
 
@@ -264,4 +318,4 @@ def heatmap(case):
 
 
 if __name__ == "__main__":
-    record.run({"anomalib-padim": padim, "anomalib-patchcore": patchcore, "heatmap": heatmap})
+    record.run({"anomalib-padim": padim, "anomalib-patchcore": patchcore, "anomalib-efficientad": efficientad, "heatmap": heatmap})

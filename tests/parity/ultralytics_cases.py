@@ -17,15 +17,12 @@ of the peer hangs on a rounding error (`MARGIN`) and no result on the last bit o
 are in `expected.json`.
 
 The results are those of `YOLO("model.onnx").predict(...)`, read from the picture files by the peer itself, and never
-of a decoder of ours, with one exception. The package exports no model with objectness any more, so `yolov5-detect` is
-a small network of our own with the output layout of the YOLOv5 repository (release 7.0: `models/yolo.py`, class
-`Detect`, exported), and its results come from our port of that repository's `utils/general.py`,
-`non_max_suppression` with `multi_label=False` (class `Anchored` and function `find_v5` below).
+of a decoder of ours. Ultralytics exports no model with objectness any more: `yolov5-detect` and `yolov5-segment` are
+made and run with the package `yolov5` (see `yolov5_family.py`).
 """
 
 import argparse
 import contextlib
-import functools
 import os
 import sys
 import tempfile
@@ -39,14 +36,13 @@ os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="f
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 import torch
-import torchvision
 import ultralytics
 from onnxruntime.transformers import float16
 from torch import nn
-from ultralytics import YOLO
+from ultralytics import RTDETR, YOLO
 from ultralytics.data.augment import LetterBox
+from ultralytics.engine.model import Model
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.utils import YAML, ops
 from ultralytics.utils.metrics import batch_probiou
@@ -60,12 +56,15 @@ NAMES = ["open", "short", "spur", "mousebite", "operator's mark"]
 HARD_NAMES = ["open", "short", "spur", "operator's mark", "2\" operator's mark", "Öl"]
 # distance that every decision keeps from its limit: confidence, IoU, and the confidences of two boxes or two kinds
 MARGIN = {"confidence": 2e-3, "iou": 5e-3, "order": 2e-3}
-FEWEST, MOST, LEAST = 3, 30, 30  # boxes a picture, pixels a mask
+FEWEST, MOST, LEAST = 3, 30, 60  # boxes a picture, pixels a mask
+# share of a mask's pixels whose sum may lie this close to the limit 0, where the order of additions decides
+MASK_MARGIN, UNSURE = 1e-4, 2e-3
 # how far the confidences and the boxes (pixels of the model) found may move where half the pixels are off by one step
 # of 255, which is more than a resize that rounds otherwise changes; also in `expected.json`, as `noise`
 STEADY = {"confidence": 3e-2, "box": 1.0}
 DATE = "2026-01-01T00:00:00+00:00"  # in place of the day of the export, so that a second run gives the same bytes
 STRIDES = (8, 16, 32)
+IN_GRAPH = ("end2end", "end2end-obb", "rtdetr")  # formats with one confidence and one kind a row
 
 CASES = {
     "yolov8-detect": {"yaml": "v8/yolov8", "family": "yolov8", "format": "yolo"},
@@ -75,57 +74,46 @@ CASES = {
                           "export": {"nms": True, "conf": CONFIDENCE, "iou": IOU, "max_det": 100}},
     # in this version the one-to-one head is exported only where nms is False, not where it is left out
     "yolo26-detect": {"yaml": "26/yolo26", "family": "yolo26", "format": "end2end", "export": {"nms": False}},
+    "rtdetr-detect": {"yaml": "v8/yolov8-rtdetr", "family": "rtdetr", "format": "rtdetr", "decoder": [32, 60, 4, 4, 2, 64]},
     "yolo11-segment": {"yaml": "11/yolo11-seg", "family": "yolo11", "format": "yolo", "task": "segment"},
+    "yolo26-segment": {"yaml": "26/yolo26-seg", "family": "yolo26", "format": "end2end", "task": "segment",
+                       "export": {"nms": False}},
     "yolo11-obb": {"yaml": "11/yolo11-obb", "family": "yolo11", "format": "yolo", "task": "obb", "names": HARD_NAMES},
+    "yolo11-obb-nms": {"yaml": "11/yolo11-obb", "family": "yolo11", "format": "end2end-obb", "task": "obb", "names": HARD_NAMES,
+                       "export": {"nms": True, "conf": CONFIDENCE, "iou": IOU, "max_det": 100}},
     "yolo11-classify": {"yaml": "11/yolo11-cls", "family": "yolo11", "format": "scores", "task": "classify"},
-    "yolov5-detect": {"yaml": None, "family": "yolov5", "format": "yolo-v5"},
+    "yolov5-detect": {"yaml": "yolov5n", "family": "yolov5", "format": "yolo-v5", "names": NAMES},
+    "yolov5-segment": {"yaml": "segment/yolov5n-seg", "family": "yolov5", "format": "yolo-v5", "task": "segment", "names": NAMES},
 }
 
 
 # ---------------------------------------------------------------- models
 
-class Anchored(nn.Module):
-    """YOLOv5's exported layout on a small backbone: centre, size, objectness and kinds, [1, 3 (20x20 + 10x10 + 5x5), 5 + kinds]."""
+def family5():
+    """Only where it is wanted: it changes settings of other packages."""
+    import yolov5_family
 
-    # as its autoanchor might choose them: YOLOv5's own are made for 640 pixels
-    ANCHORS = (((34, 40), (40, 56), (60, 43)), ((50, 71), (72, 55), (60, 90)), ((68, 76), (78, 99), (110, 80)))
-
-    def __init__(self, kinds):
-        super().__init__()
-        conv = lambda a, b: nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.SiLU())
-        self.stem = nn.Sequential(conv(3, 8), conv(8, 16))
-        self.levels = nn.ModuleList([conv(16, 24), conv(24, 32), conv(32, 48)])
-        self.heads = nn.ModuleList(nn.Conv2d(c, 3 * (5 + kinds), 1) for c in (24, 32, 48))
-
-    def forward(self, x):
-        x, found = self.stem(x), []
-        for level, head, anchors, stride in zip(self.levels, self.heads, self.ANCHORS, STRIDES):
-            x = level(x)
-            y = head(x)
-            b, _, h, w = y.shape
-            y = y.view(b, 3, -1, h, w).permute(0, 1, 3, 4, 2).sigmoid()
-            row, column = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-            grid = torch.stack([column, row], -1).float().view(1, 1, h, w, 2) - 0.5
-            centre = (y[..., :2] * 2 + grid) * stride
-            size = (y[..., 2:4] * 2) ** 2 * torch.tensor(anchors).float().view(1, 3, 1, 1, 2)
-            found.append(torch.cat([centre, size, y[..., 4:]], -1).view(b, 3 * h * w, -1))
-        return torch.cat(found, 1)
+    cv2.setNumThreads(1)
+    torch.set_printoptions(profile="default")
+    return yolov5_family
 
 
 def build(case, seed):
-    """The peer's object (`YOLO`) or, for v5, the bare module; random weights."""
+    """The peer's object (`YOLO`), or a module of the package `yolov5`; random weights."""
     torch.manual_seed(seed)
     names = case.get("names", NAMES)
-    if case["yaml"] is None:
-        return Anchored(len(names))
+    if case["family"] == "yolov5":
+        return family5().build(case)
     source = Path(ultralytics.__file__).parent / "cfg/models" / f"{case['yaml']}.yaml"
     description = YAML.load(source)
     description.update(nc=len(names), scales={"n": [0.33, 0.125, 192]})  # depth, width, most channels
+    if "decoder" in case:
+        description["head"][-1][-1] = ["nc", *case["decoder"]]  # width, queries, points, heads, layers, inner width
     description.setdefault("reg_max", 8)  # 16 in a model of normal size; decoded inside the graph, so no one sees it
     stem = source.stem.split("-")
     file = Path("-".join([f"{stem[0]}n", *stem[1:]]) + ".yaml")
     YAML.save(file, description)
-    model = YOLO(file, task=case.get("task", "detect"))
+    model = (RTDETR if "decoder" in case else YOLO)(file, **({} if "decoder" in case else {"task": case.get("task", "detect")}))
     model.model.names = dict(enumerate(names))
     return model
 
@@ -157,7 +145,7 @@ def settle(net, pictures):
 def inputs_of(layers, net, pictures):
     """What each layer is given, [n, channels]: for the pictures, and for a plain one."""
     kept = {}
-    rows = lambda x: x.flatten(2).permute(0, 2, 1).flatten(0, 1) if x.ndim == 4 else x
+    rows = lambda x: (x.flatten(2).permute(0, 2, 1) if x.ndim == 4 else x).flatten(0, -2)
     hooks = [layer.register_forward_pre_hook(lambda _, x, i=i: kept.__setitem__(i, x[0])) for i, layer in enumerate(layers)]
     with torch.no_grad():
         net(pictures)
@@ -185,17 +173,21 @@ def spread(layer, seen, plain, deviation):
 
 def tune(model, pictures):
     """Scales the last layers, and returns the biases, [..., kinds], that set how much is found."""
-    if isinstance(model, Anchored):
+    if not isinstance(model, Model):
         settle(model, pictures)
-        outs = model.heads[0].out_channels // 3
-        for layer, seen, plain in inputs_of(list(model.heads), model, pictures):
-            spread(layer, seen, plain, torch.tensor(([0.4] * 4 + [1.5] + [2.0] * (outs - 5)) * 3))
-        return [layer.bias.data.view(3, outs)[:, 5:] for layer in model.heads]
+        layers, outs, before = family5().heads(model)
+        for layer, seen, plain in inputs_of(layers, model, pictures):
+            deviations = [0.4] * 4 + [1.5] + [2.0] * (before - 5) + [1.2] * (outs - before)
+            spread(layer, seen, plain, torch.tensor(deviations * 3))
+            layer.bias.data.view(3, outs)[:, before:] += 0.6  # masks that fill most of their box, as below
+        return [layer.bias.data.view(3, outs)[:, 5:before] for layer in layers]
     net = model.model
     if hasattr(net, "end2end") and getattr(net.model[-1], "one2one_cv2", None) is not None:
         net.end2end = True
     settle(net, pictures)
     head = net.model[-1]
+    if hasattr(head, "dec_score_head"):
+        return tune_decoder(head, net, pictures)
     if hasattr(head, "linear"):
         (layer, seen, plain), = inputs_of([head.linear], net, pictures)
         spread(layer, seen, plain, 1.5)
@@ -218,7 +210,25 @@ def tune(model, pictures):
                     layer.bias.data += (-((bins - reach) ** 2) / 1.5).repeat(4)
                 else:
                     spread(layer, seen, plain, 1.2)
+                    if name == "mask_head":
+                        layer.bias.data += 0.3  # prototypes are positive mostly: masks that fill most of their box
     return biases
+
+
+def tune_decoder(head, net, pictures):
+    """The same for RT-DETR: boxes somewhat larger than the proposals, confidences that differ, [1, kinds] of biases."""
+    with torch.no_grad():
+        for heads, deviation in ((head.dec_bbox_head, 0.3), ([head.enc_bbox_head], 0.3)):
+            for box in heads:
+                nn.init.normal_(box.layers[-1].weight, std=deviation / box.layers[-1].in_features ** 0.5)
+        head.enc_bbox_head.layers[-1].bias[2:] += 1.0
+        layers = [head.enc_score_head, head.dec_score_head[-1]]
+        for layer in layers:
+            (layer, seen, plain), = inputs_of([layer], net, pictures)
+            layer.weight.data = torch.randn_like(layer.weight)
+            layer.weight.data *= (3.0 / ((seen - seen.mean(0)) @ layer.weight.T).std(0)).view(-1, 1)
+            layer.bias.data = -(seen.mean(0) @ layer.weight.T)
+    return [layers[-1].bias.data]
 
 
 # ---------------------------------------------------------------- how firm each decision is
@@ -242,16 +252,16 @@ def scores_of(case, raw, shift=None):
     """
     kinds = len(case.get("names", NAMES))
     move = lambda p, by: p if shift is None else 1 / (1 + np.exp(-by) * (1 / np.clip(p, 1e-12, 1 - 1e-9) - 1))
-    if case["format"] == "end2end":
+    if case["format"] in IN_GRAPH:
         return move(raw[..., 4], None if shift is None else shift[raw[..., 5].astype(int)])
     if case["format"] == "yolo-v5":
-        return raw[..., 4:5] * move(raw[..., 5:], shift)
+        return raw[..., 4:5] * move(raw[..., 5:5 + kinds], shift)
     return move(raw[..., 4:4 + kinds], shift)
 
 
 def firmness(case, raw, scores):
     """Number found in one picture and the distance of its nearest decision."""
-    if case["format"] == "end2end":
+    if case["format"] in IN_GRAPH:
         score = scores
         return {"found": int((score > CONFIDENCE).sum()), "boxes": raw[score > CONFIDENCE, :4],
                 "kinds": set(raw[score > CONFIDENCE, 5].astype(int)), "confidence": abs(score - CONFIDENCE).min()}
@@ -282,37 +292,51 @@ def firmness(case, raw, scores):
     return {"found": len(kept), "boxes": boxes[kept], "kinds": set(kind[kept]), **margin, "iou": iou, "order": gap}
 
 
-def slim_boxes(case, boxes, picture):
+def slim_boxes(case, boxes, picture, shape):
     """Whether a box is nearly nothing once it is clipped to the picture: the peer reports it all the same."""
     if case.get("task") == "obb" or not len(boxes):
         return False
     height, width = picture.shape[:2]
-    clipped = ops.scale_boxes((SIZE, SIZE), boxes.copy(), (height, width))
+    if case["format"] == "rtdetr":
+        clipped = np.clip(boxes / SIZE, 0, 1) * [width, height, width, height]
+    else:
+        clipped = ops.scale_boxes(shape, boxes.copy(), (height, width))
     return bool(((clipped[:, 2:] - clipped[:, :2]) < 1).any())
 
 
-def firm_enough(case, reports, pictures):
-    """The worst margins over all pictures relative to `MARGIN`, or 0 where a picture does not suit at all."""
+def firm_enough(case, reports, pictures, shapes=None):
+    """The worst margins over all pictures relative to `MARGIN`, or 0 where a picture does not suit at all.
+
+    `shapes` are heights and widths of the model's inputs where they are not square: another look at a model that has
+    been found good, for which the numbers of boxes do not count.
+    """
+    margin = min(r[key] / limit for r in reports for key, limit in MARGIN.items() if key in r)
+    if shapes:
+        return 0.0 if any(slim_boxes(case, r["boxes"], p, s) for r, p, s in zip(reports, pictures, shapes)) else margin
     if any(not FEWEST <= r["found"] <= MOST for r in reports):
         return 0.0
-    if any(slim_boxes(case, r["boxes"], p) for r, p in zip(reports, pictures)):
+    if any(slim_boxes(case, r["boxes"], p, (SIZE, SIZE)) for r, p in zip(reports, pictures)):
         return 0.0
     names = case.get("names", NAMES)
     seen = set().union(*(r["kinds"] for r in reports))
     if len(seen) < len(names) - 1 or any("'" in name and i not in seen for i, name in enumerate(names)):
         return 0.0
-    return min(r[key] / limit for r in reports for key, limit in MARGIN.items() if key in r)
+    return margin
 
 
 def rows_last(case, raw):
-    """float64 [..., n, values], whichever way round the exporter puts them."""
-    rows = case["format"] in ("end2end", "yolo-v5")
-    return (raw if rows else np.swapaxes(raw, -1, -2)).astype(np.float64)
+    """float64 [..., n, values], whichever way round the exporter puts them; boxes of RT-DETR as of `end2end`."""
+    rows = case["format"] in (*IN_GRAPH, "yolo-v5")
+    raw = (raw if rows else np.swapaxes(raw, -1, -2)).astype(np.float64)
+    if case["format"] == "rtdetr":
+        centre, half = raw[..., :2] * SIZE, raw[..., 2:4] * SIZE / 2
+        raw = np.concatenate([centre - half, centre + half, raw[..., 4:]], -1)
+    return raw
 
 
 def run(case, model, tensors):
     """The model's own numbers, [pictures, n, values], before any export."""
-    net = model if isinstance(model, Anchored) else model.model
+    net = model.model if isinstance(model, Model) else model
     with torch.no_grad():
         raw = net(tensors)
     while isinstance(raw, tuple):
@@ -329,7 +353,7 @@ def search(case, model, pictures, tensors, seed):
     plain = {**case, "format": "yolo"} if case.get("export", {}).get("nms") else case
     raw = run(plain, model, tensors)
     kinds, rng, limit = len(case.get("names", NAMES)), np.random.default_rng(seed), 2
-    end2end = case["format"] == "end2end" and plain is case
+    end2end = case["format"] in IN_GRAPH and plain is case
     most = MOST if end2end else 2 * MOST
 
     def scores_at(shift):
@@ -385,11 +409,9 @@ def search(case, model, pictures, tensors, seed):
 # ---------------------------------------------------------------- export
 
 def export(case, model, path):
-    if isinstance(model, Anchored):
-        torch.onnx.export(model, torch.zeros(1, 3, SIZE, SIZE), str(path), opset_version=OPSET, dynamo=False,
-                          input_names=["images"], output_names=["output0"])
-        made = path
-        metadata = {"stride": max(STRIDES), "names": dict(enumerate(NAMES))}  # all that YOLOv5's export writes
+    if not isinstance(model, Model):
+        family5().export(model, path, SIZE, OPSET)
+        made, metadata = path, {}
     else:
         options = {"opset": OPSET, "simplify": True, "dynamic": False, **case.get("export", {})}
         convert = float16.convert_float_to_float16
@@ -417,7 +439,7 @@ def rounded(values, digits=4):
 @contextlib.contextmanager
 def listening():
     """What the peer feeds its model and what that gives back."""
-    heard, forward = {}, AutoBackend.forward
+    heard, forward, scale_masks = {"sums": []}, AutoBackend.forward, ops.scale_masks
 
     def listen(self, im, *args, **kwargs):
         out = forward(self, im, *args, **kwargs)
@@ -425,43 +447,61 @@ def listening():
         heard["out"] = (out[0] if isinstance(out, (list, tuple)) else out).clone()
         return out
 
-    AutoBackend.forward = listen
+    def listen_masks(masks, *args, **kwargs):
+        """The sums that `process_mask_native` cuts at 0, [masks, height, width]."""
+        out = scale_masks(masks, *args, **kwargs)
+        heard["sums"] += list(out[0].numpy().copy())
+        return out
+
+    AutoBackend.forward, ops.scale_masks = listen, listen_masks
     try:
         yield heard
     finally:
-        AutoBackend.forward = forward
+        AutoBackend.forward, ops.scale_masks = forward, scale_masks
 
 
-def fed(tensor, picture, task):
+def boxed(case, picture):
+    """The picture as the model gets it, [160, 160, 3] of 8 bits."""
+    return LetterBox((SIZE, SIZE), scale_fill=case["format"] == "rtdetr")(image=picture)
+
+
+def fed(case, tensor, picture, rect=False):
     """Where the picture lies in the tensor that the model was fed; checked, not believed."""
     height, width = picture.shape[:2]
+    task = case.get("task", "detect")
     if task == "classify":
         short = min(width, height)
         size = [SIZE if side == short else int(SIZE * side / short) for side in (width, height)]
         where = {"resized": size, "cropped": [round((side - SIZE) / 2) for side in size]}
+    elif case["format"] == "rtdetr":
+        where = {"resized": [SIZE, SIZE], "pad": [0, 0]}
     else:
-        box = LetterBox((SIZE, SIZE)).get_params({"img": picture})
+        box = LetterBox((SIZE, SIZE), auto=rect, stride=max(STRIDES)).get_params({"img": picture})
         where = {"resized": list(box["new_unpad"]), "pad": [box["left"], box["top"]]}
-        outside = np.ones((SIZE, SIZE), bool)
+        outside = np.ones(tensor.shape[2:], bool)
         outside[box["top"]:box["top"] + where["resized"][1], box["left"]:box["left"] + where["resized"][0]] = False
         assert (abs(tensor[0].float().numpy()[:, outside] - 114 / 255) < 1e-3).all()
     mean = tensor.double().mean((0, 2, 3))
     return {"size": [width, height], "tensor": list(tensor.shape), **where, "tensor_mean": rounded(mean, 6)}
 
 
-def find(case, path, files, pictures):
-    """{picture: what the peer did and found}, and what its model put out for each."""
+def find(case, path, files, pictures, rect=False):
+    """{picture: what the peer did and found}, and what its model put out for each.
+
+    With `rect`, the peer's default, a graph of dynamic size is fed the smallest multiple of the stride and not a square.
+    """
+    if case["family"] == "yolov5":
+        return family5().find(case, path, files, pictures, fed, (CONFIDENCE, IOU, SIZE))
     task = case.get("task", "detect")
-    model = YOLO(path, task=task)
+    model = RTDETR(path) if "decoder" in case else YOLO(path, task=task)
     images, raws = {}, []
-    case["least"] = SIZE * SIZE
+    case["least"], case["unsure"] = SIZE * SIZE, 0.0
     for file, picture in zip(files, pictures):
         with listening() as heard:
-            # rect=False: without, a graph of dynamic size is fed the smallest multiple of the stride and not a square
             result, = model.predict(str(file), imgsz=SIZE, conf=CONFIDENCE, iou=IOU, agnostic_nms=False, device="cpu",
-                                    rect=False, retina_masks=task == "segment", save=False, verbose=False)
-        image = fed(heard["in"], picture, task)
-        assert image["tensor"] == [1, 3, SIZE, SIZE]
+                                    rect=rect, retina_masks=task == "segment", save=False, verbose=False)
+        image = fed(case, heard["in"], picture, rect)
+        assert rect or image["tensor"] == [1, 3, SIZE, SIZE]
         raws.append(heard["out"][0].float().numpy())
         if task == "classify":
             images[file.name] = {**image, "probabilities": rounded(result.probs.data, 6)}
@@ -478,46 +518,24 @@ def find(case, path, files, pictures):
                 mask = result.masks.data[i].numpy()
                 assert mask.shape == picture.shape[:2]
                 case["least"] = min(case["least"], mask.sum())
+                x0, y0, x1, y1 = found.xyxy[i].round().int().tolist()
+                near = abs(heard["sums"][i][max(y0 - 1, 0):y1 + 1, max(x0 - 1, 0):x1 + 1]) < MASK_MARGIN
+                case["unsure"] = max(case["unsure"], near.sum() / max(mask.sum(), 1))
                 defect["mask"] = record.rle(mask)
             defects.append(defect)
         images[file.name] = {**image, "defects": defects}
     return images, raws
 
 
-def find_v5(path, files, pictures):
-    """The same as `find` for the YOLOv5 repository: a port of its letterbox, `non_max_suppression` and `scale_boxes`."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    images, raws = {}, []
-    for file, picture in zip(files, pictures):
-        # YOLOv5's letterbox (auto=False, as for any ONNX) is arithmetic for arithmetic the one that Ultralytics has
-        boxed = LetterBox((SIZE, SIZE))(image=picture)
-        tensor = torch.from_numpy(np.ascontiguousarray(boxed[None, :, :, ::-1].transpose(0, 3, 1, 2))).float() / 255
-        raw = torch.from_numpy(session.run(None, {"images": tensor.numpy()})[0])[0]
-        raws.append(raw.numpy())
-        rows = raw[raw[:, 4] > CONFIDENCE]  # by objectness alone first
-        confidence, kind = (rows[:, 5:] * rows[:, 4:5]).max(1)  # the most likely kind only
-        keep = confidence > CONFIDENCE
-        boxes, confidence, kind = ops.xywh2xyxy(rows[:, :4])[keep], confidence[keep], kind[keep]
-        apart = boxes + kind[:, None] * 7680.0  # kinds never suppress each other
-        keep = torchvision.ops.nms(apart, confidence, IOU)[:300]
-        boxes, confidence, kind = boxes[keep], confidence[keep], kind[keep]
-        exact = ops.scale_boxes((SIZE, SIZE), boxes.clone(), picture.shape)
-        height, width = picture.shape[:2]
-        gain = min(SIZE / height, SIZE / width)
-        own = (boxes - torch.tensor([SIZE - width * gain, SIZE - height * gain] * 2) / 2) / gain
-        own = torch.stack([own[:, i].clamp(0, (width, height)[i % 2]) for i in range(4)], 1)
-        images[file.name] = {**fed(tensor, picture, "detect"), "defects": [
-            {"kind": NAMES[int(k)], "confidence": round(float(c), 6), "box": rounded(b), "box_yolov5": rounded(o)}
-            for k, c, b, o in zip(kind, confidence, exact, own)]}
-    return images, raws
-
-
 NOTES = {
     "": "in the peer's order, most certain first; kept where confidence > 0.25; resize is OpenCV's 8-bit INTER_LINEAR, "
         "pad 114, colours RGB, a gray file is read as three equal channels",
+    "stretched": "in the peer's order, most certain first; kept where confidence > 0.25; resize is OpenCV's 8-bit INTER_LINEAR, "
+        "colours RGB, a gray file is read as three equal channels; boxes are not clipped to the picture",
     "boxes": "; boxes are clipped to the picture",
     "yolov8-detect": "static input",
     "yolo11-detect": "dynamic input (batch, height, width); predicted with rect=False, so that a 160x160 square is fed",
+    "yolo11-detect-rect": "dynamic input; predicted as the peer does by default: padded to multiples of the stride only",
     "yolo11-detect-half": "float16 weights, input and outputs, as exported on a GPU (on a CPU the peer keeps float32 at both "
         "ends); coordinates above 64 come in steps of 1/16 pixel of the model and above 128 in steps of 1/8; the same network "
         "as yolo11-detect, whose confidences differ by up to 0.02",
@@ -525,15 +543,22 @@ NOTES = {
         "the margin of IoU is that of the same network without suppression",
     "yolo26-detect": "one-to-one head, no suppression anywhere: several rows may be nearly the same box, and one place "
         "may give several kinds",
+    "rtdetr-detect": "RTDETR(\"model.onnx\").predict: the picture is stretched; boxes in parts of the input, no suppression anywhere: "
+        "one place may give several kinds",
+    "yolo26-segment": "one-to-one head, mask coefficients in the last 32 numbers of a row; masks as for yolo11-segment",
     "yolo11-segment": "masks are those of retina_masks=True: prototypes combined, enlarged to the source's size, limited "
         "at 0 and cut to the box. With retina_masks=False the peer's masks are in pixels of the model, not of the source",
     "yolo11-obb": "corners start at (+w/2, +h/2) of the box and go on to (+w/2, -h/2); box is the hull of the corners; "
         "neither is clipped. The suppression is the peer's probiou one, where a suppressed box still suppresses",
+    "yolo11-obb-nms": "suppression inside the graph, at the same confidence and IoU; corners as for yolo11-obb; the margin of IoU "
+        "is that of the same network without suppression",
     "yolo11-classify": "shorter side to 160 by Pillow's antialiased BILINEAR on 8 bits, longer side rounded down, middle "
         "160x160 cut out",
-    "yolov5-detect": "not predicted by a package but by a port of the YOLOv5 repository's non_max_suppression "
-        "(multi_label=False). `box` undoes the letterbox that was applied; `box_yolov5` is that repository's scale_boxes, "
-        "which leaves out that the letterbox rounds to whole pixels",
+    "yolov5-detect": "static input. `box` undoes the letterbox that was applied; `box_yolov5` is the package's scale_boxes, which "
+        "leaves out that the letterbox rounds to whole pixels",
+    "yolov5-segment": "boxes as for yolov5-detect. Masks by the package's process_mask_native (prototypes combined, made "
+        "probabilities, enlarged, above 0.5, cut to the box) where the padding is a multiple of 4; elsewhere that function "
+        "cuts cells at int(padding), up to a cell beside the picture, and they are enlarged first",
 }
 
 
@@ -541,8 +566,8 @@ def make(name, case):
     files = sorted((HERE / "images").glob("*.png"))
     assert len(files) == 5, "images.py first"
     pictures = [cv2.imread(str(file), cv2.IMREAD_COLOR) for file in files]
-    boxed = np.stack([LetterBox((SIZE, SIZE))(image=p) for p in pictures])
-    tensors = torch.from_numpy(boxed[..., ::-1].transpose(0, 3, 1, 2).copy()).float() / 255
+    inputs = np.stack([boxed(case, p) for p in pictures])
+    tensors = torch.from_numpy(inputs[..., ::-1].transpose(0, 3, 1, 2).copy()).float() / 255
     task = case.get("task", "detect")
     with tempfile.TemporaryDirectory() as work, contextlib.chdir(work):
         for seed in range(1000):
@@ -551,7 +576,7 @@ def make(name, case):
                 continue
             path = Path("model.onnx")
             export(case, model, path)
-            images, raws = (find_v5 if case["yaml"] is None else functools.partial(find, case))(path, files, pictures)
+            images, raws = find(case, path, files, pictures)
             if task == "classify":
                 top = [sorted(i["probabilities"])[-2:] for i in images.values()]
                 margin = {"order": round(min(b - a for a, b in top), 4)}
@@ -561,26 +586,41 @@ def make(name, case):
             reports = [firmness(case, r, scores_of(case, r)) for r in raws]
             firm = firm_enough(case, reports, pictures)
             agree = all(r["found"] == len(i["defects"]) for r, i in zip(reports, images.values()))
+            small = None
+            if case.get("export", {}).get("dynamic"):
+                small, small_raws = find(case, path, files, pictures, rect=True)
+                small_reports = [firmness(case, r, scores_of(case, r)) for r in (rows_last(case, r) for r in small_raws)]
+                # nothing was moved to make these firm: a third of the margins has to do, still 50 times what is seen
+                firm = min(firm, 5 * firm_enough(case, small_reports, pictures, [i["tensor"][2:] for i in small.values()]))
+                agree = agree and all(r["found"] == len(i["defects"]) for r, i in zip(small_reports, small.values()))
             # a mask of a few pixels would say little
-            agree = agree and case.get("least", LEAST) >= LEAST
+            agree = agree and case.get("least", LEAST) >= LEAST and case.get("unsure", 0) <= UNSURE
             if firm >= 1.5 and agree:
                 if case.get("export", {}).get("nms"):
                     reports = case["reports"]
                 margin = {k: round(float(min(r[k] for r in reports)), 4) for k in MARGIN if k in reports[0]}
+                if task == "segment":
+                    margin |= {"least_mask": int(case["least"]), "unsure_mask": round(float(case["unsure"]), 5)}
                 break
-            print(f"{name}: seed {seed} found, then refused (firm {firm:.2f}, agree {agree})", file=sys.stderr)
+            print(f"{name}: seed {seed} found, then refused (firm {firm:.2f}, agree {agree}, least mask {case['least']}, "
+                  f"unsure pixels {case['unsure']:.4f})", file=sys.stderr)
         else:
             sys.exit(f"{name}: no seed will do")
         folder = record.fresh(name)
         (folder / "model.onnx").write_bytes(path.read_bytes())
     expected = {
-        "exporter": f"ultralytics {ultralytics.__version__}" if case["yaml"] else f"torch {torch.__version__.split('+')[0]}",
+        "exporter": family5().EXPORTER if case["family"] == "yolov5" else f"ultralytics {ultralytics.__version__}",
         "family": case["family"], "task": task, "format": case["format"], "recipe": Path(__file__).name, "seed": seed,
         "confidence": CONFIDENCE, "iou": IOU, "kinds": case.get("names", NAMES), "margin": margin,
         **({"noise": {k: round(float(v), 4) for k, v in case["steady"].items()}} if "steady" in case else {}),
-        "notes": NOTES[name] if task == "classify" else f"{NOTES[name]}; {NOTES['']}{NOTES['boxes'] if task != 'obb' else ''}",
+        "notes": NOTES[name] + ("" if task == "classify" else f"; {NOTES['stretched']}" if case["format"] == "rtdetr"
+                                else f"; {NOTES['']}{NOTES['boxes'] if task != 'obb' else ''}"),
     }
     record.write_expected(folder / "expected.json", expected, images)
+    if task != "classify" and small is not None:
+        small_margin = {k: round(float(min(r[k] for r in small_reports)), 4) for k in MARGIN if k in small_reports[0]}
+        notes = expected["notes"].replace(NOTES[name], NOTES[f"{name}-rect"])
+        record.write_expected(folder / "expected-rect.json", {**expected, "margin": small_margin, "notes": notes}, small)
     counts = [len(i.get("defects", i.get("probabilities"))) for i in images.values()]
     size = (folder / "model.onnx").stat().st_size
     print(f"{name}: seed {seed}, {size} bytes, found {counts}, margin {margin}", flush=True)

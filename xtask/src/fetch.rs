@@ -79,6 +79,11 @@ pub(super) fn environment(name: &str, requirements: &Path) -> Result<PathBuf, Fa
         };
         step(Command::new(self::python()?).args(["-m", "venv"]).arg(&folder))?;
         step(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
+        let bare = requirements.with_file_name("requirements-bare.txt");
+        if bare.is_file() {
+            let options = ["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"];
+            step(Command::new(&python).args(options).arg(bare))?;
+        }
         fs::write(&ready, "").map_err(|e| format!("{}: {e}", ready.display()))?;
     }
     Ok(python)

@@ -92,7 +92,7 @@ fn test(rest: &[String]) -> Result<(), Failure> {
 fn parity() -> Result<(), Failure> {
     let folder = root().join("tests/parity");
     let python = fetch::environment("parity", &folder.join("requirements.txt"))?;
-    for recipe in ["images", "resize", "ultralytics", "torchvision", "form", "transformers", "anomalib"] {
+    for recipe in ["images", "resize", "ultralytics", "torchvision", "form", "transformers", "rfdetr", "anomalib"] {
         let script =
             folder.join(if recipe == "images" { "images.py".to_owned() } else { format!("{recipe}_cases.py") });
         println!("== {}", script.display());

@@ -95,6 +95,7 @@ fn comment(key: &str) -> &'static str {
         "resize" => {
             "nearest | bilinear | bicubic | area | pillow-bilinear | pillow-bicubic | torchvision-bilinear | torchvision-bicubic | torch-bilinear | opencv-linear | opencv-area (?)"
         }
+        "stride" => "the graph takes any size: the padding is cut down to less than this many pixels",
         "antialias" => "for bilinear and bicubic",
         "pad" => "gray value around a letterboxed frame",
         "scale" => "tensor = (pixel * scale - mean) / std, with pixels of 0 to 255 (?)",
