@@ -77,6 +77,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("model                  {} ({})", inspector.model().manifest().name, args.model.display());
     println!("images                 {}", reports.len());
+    for sentence in inspector.policy().guarantee().map(|g| g.sentences()).unwrap_or_default() {
+        println!("guarantee              {sentence}");
+    }
     println!("errors                 {}", reports.iter().filter(|r| r.status == Status::Error).count());
     match &samples {
         Some(samples) => {
