@@ -42,6 +42,28 @@ pub enum Error {
         problem: String,
     },
 
+    /// Too few labelled panels for the guarantee that was asked for.
+    #[error(
+        "calibration: expected at least {needed} {what} of at most {} %, found {found}{}",
+        .level * 100.0, .smallest.map(|rate| format!(", which can show {:.2} % at best", rate * 100.0)).unwrap_or_default()
+    )]
+    TooFew {
+        /// Which panels, and for which rate.
+        what: String,
+        /// The rate that was asked for, in `0..1`.
+        level: f64,
+        /// Fewest panels that can show it.
+        needed: u64,
+        /// Panels there are.
+        found: u64,
+        /// The smallest rate that they can show; `None` without any.
+        smallest: Option<f64>,
+    },
+
+    /// No limit on the model's confidence gives the guarantee that was asked for.
+    #[error("calibration: {0}")]
+    Calibration(String),
+
     /// Labelled data that cannot be used.
     #[error("labels {}{}: expected {expected}, found {found}", .path.display(), .line.map(|n| format!(":{n}")).unwrap_or_default())]
     Labels {
@@ -132,9 +154,9 @@ impl Error {
     /// Who has to act.
     pub fn fault(&self) -> Fault {
         match self {
-            Error::Argument(_) | Error::Policy { .. } | Error::Labels { .. } => Fault::Caller,
+            Error::Argument(_) | Error::Policy { .. } | Error::Labels { .. } | Error::TooFew { .. } => Fault::Caller,
             Error::Image { .. } => Fault::Image,
-            Error::Model { .. } | Error::Output { .. } | Error::Internal(_) => Fault::Model,
+            Error::Model { .. } | Error::Output { .. } | Error::Calibration(_) | Error::Internal(_) => Fault::Model,
             Error::Runtime(_) | Error::Inference { .. } => Fault::Runtime,
             Error::Io { .. } => Fault::System,
             Error::Cancelled => Fault::Cancelled,

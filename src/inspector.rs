@@ -56,7 +56,7 @@ impl InspectorBuilder {
     }
 
     /// Reports defects down to this confidence too, `0..=1`. Default: the manifest's confidence, or for each kind the
-    /// policy's review limit where that is lower. It can only lower that, so the verdict does not depend on it.
+    /// least that the policy's limits and rules look at where that is lower. It can only lower that, so the verdict does not depend on it.
     #[must_use]
     pub fn floor(mut self, confidence: f32) -> Self {
         self.floor = confidence;
@@ -137,7 +137,7 @@ impl InspectorBuilder {
             return argument(format!("floor: expected a confidence of 0 to 1, found {}", self.floor));
         }
         let decoder = Decoder::new(&self.model)
-            .with_floors(|kind| output.confidence_of(kind).min(policy.limits(kind).review).min(self.floor));
+            .with_floors(|kind| output.confidence_of(kind).min(policy.floor(kind)).min(self.floor));
         self.model.reserve(threads)?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -570,14 +570,17 @@ impl Engine {
         let start = Instant::now();
         let several = panel.frames().len() > 1;
         let score = decoded.iter().map(|d| d.score).fold(0.0, f32::max);
+        let pitch = self.policy.pixel_pitch_mm();
         let mut defects = Vec::new();
         for (number, frame) in decoded.into_iter().enumerate() {
             defects.extend(frame.defects.into_iter().map(|mut defect| {
                 defect.frame = several.then_some(number);
+                defect.area_mm2 = pitch.map(|pitch| square_millimetres(defect.area_px, pitch));
                 defect
             }));
         }
-        let judgement = self.policy.judge(&defects);
+        let sizes: Vec<[u32; 2]> = panel.frames().iter().map(|frame| [frame.width(), frame.height()]).collect();
+        let judgement = self.policy.judge(&defects, &sizes);
         ms.postprocess += self::ms(start.elapsed());
         let first = &panel.frames()[0];
         Ok(PanelReport {
@@ -596,6 +599,11 @@ impl Engine {
             maps,
         })
     }
+}
+
+fn square_millimetres(area_px: u64, pitch: f64) -> f64 {
+    // Nine digits after the point: more would be rounding.
+    (area_px as f64 * pitch * pitch * 1e9).round() / 1e9
 }
 
 fn ms(duration: Duration) -> f64 {

@@ -37,6 +37,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod binomial;
 mod decode;
 mod defect;
 mod error;
@@ -61,9 +62,11 @@ pub use geometry::{Mask, PixelBox, Placement, Polygon};
 pub use golden::{Golden, Replay};
 pub use inspector::{CancelToken, InspectBatch, Inspector, InspectorBuilder, Progress};
 pub use model::{
-    Activation, Format, GoldenConfig, Manifest, Model, Normalize, OutputConfig, Outputs, Port, RuntimeInfo, Signature,
-    Task, init_runtime,
+    Activation, Format, GoldenConfig, Manifest, Model, Normalize, OutputConfig, Outputs, Port, Precision, RuntimeInfo,
+    Signature, Task, init_runtime,
 };
 pub use report::{CocoWriter, CsvWriter, JsonlWriter, Overlay, PanelError, PanelReport, Status, Timings, Trace};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
-pub use verdict::{Judgement, Limits, Policy, Verdict};
+pub use verdict::{
+    Bounded, Calibrated, Calibration, Guarantee, Judgement, Limits, Method, Monitor, Policy, ScoredPanel, Verdict,
+};

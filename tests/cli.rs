@@ -309,12 +309,13 @@ fn a_policy_decides_and_is_named() {
     }
 }
 
-/// A copy of a model package whose files can be spoilt.
+/// A copy of a model package in floating point, whose files can be spoilt.
 fn package(model: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for file in ["model.onnx", "model.toml"] {
-        fs::copy(project("models").join(model).join(file), dir.path().join(file)).unwrap();
-    }
+    let (dir, folder) = (tempfile::tempdir().unwrap(), project("models").join(model));
+    fs::copy(folder.join("model.onnx"), dir.path().join("model.onnx")).unwrap();
+    let manifest = fs::read_to_string(folder.join("model.toml")).unwrap();
+    let kept = manifest.lines().filter(|l| !l.starts_with("int8") && !l.starts_with("precision"));
+    fs::write(dir.path().join("model.toml"), kept.map(|l| l.to_owned() + "\n").collect::<String>()).unwrap();
     dir
 }
 
@@ -329,6 +330,34 @@ fn both_models_pass_the_check() {
         assert_eq!((status, err.as_str()), (0, ""));
         assert!(out.ends_with("ok\n") && out.contains("input     `"), "{out}");
     }
+}
+
+#[test]
+fn a_package_has_the_precisions_that_its_manifest_names() {
+    let check = |model: &Path, precision: &str| run(panelqc().arg("check").arg(model).args(["--precision", precision]));
+    let pcb = project("models/pcb");
+    for (precision, file) in [("fp32", "pcb/model.onnx"), ("int8", "pcb/model.int8.onnx")] {
+        let (status, out, err) = check(&pcb, precision);
+        assert!(status == 0 && out.contains(file), "{out}{err}");
+    }
+    let dir = package("pcb");
+    let (status, _, err) = check(dir.path(), "int8");
+    assert!(status == 2 && err.contains("found a package without that precision"), "{err}");
+    // A graph that is not the one that the manifest speaks of.
+    fs::copy(pcb.join("model.toml"), dir.path().join("model.toml")).unwrap();
+    fs::copy(pcb.join("model.onnx"), dir.path().join("model.int8.onnx")).unwrap();
+    let (status, _, err) = check(dir.path(), "int8");
+    assert!(status == 2 && err.contains("model.int8.onnx: expected the SHA-256"), "{err}");
+    // The limits of a policy belong to one graph.
+    let policy = pcb.join("policy.toml");
+    let inspect = |precision: &str| {
+        let mut program = panelqc();
+        program.arg("check").arg("--policy").arg(&policy).arg(&pcb).args(["--precision", precision]);
+        run(&mut program)
+    };
+    assert_eq!(inspect("int8").0, 0);
+    let (status, _, err) = inspect("fp32");
+    assert!(status == 2 && err.contains("that it was made for"), "{err}");
 }
 
 #[test]

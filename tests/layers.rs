@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 mod common;
 
 /// From the bottom of the stack to its top, in the order in which data flows.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "error",
     "hash",
+    "binomial",
     "geometry",
     "frame",
     "tensor",

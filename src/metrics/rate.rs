@@ -1,7 +1,8 @@
 use std::fmt;
 
 use serde::Serialize;
-use statrs::distribution::{Beta, ContinuousCDF};
+
+use crate::binomial;
 
 /// A share with its numerator, its denominator and a 95 % interval (Wilson 1927).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -36,11 +37,7 @@ impl Rate {
     /// The exact 95 % interval (Clopper and Pearson 1934): wider than Wilson's, and never below its confidence, also
     /// where few or none were seen. 0 to 1 when `of` is 0.
     pub fn exact(&self) -> (f64, f64) {
-        const TAIL: f64 = 0.025;
-        let (count, rest) = (self.count as f64, self.of.saturating_sub(self.count) as f64);
-        let quantile = |a: f64, b: f64, p: f64| Beta::new(a, b).ok().map(|beta| beta.inverse_cdf(p));
-        // At the ends there is no distribution, and the bound is the end.
-        (quantile(count, rest + 1.0, TAIL).unwrap_or(0.0), quantile(count + 1.0, rest, 1.0 - TAIL).unwrap_or(1.0))
+        binomial::limits(self.count, self.of, 0.025)
     }
 
     /// Whether so few were seen, or so few of the others, that Wilson's interval is too narrow.

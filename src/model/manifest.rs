@@ -21,6 +21,12 @@ pub struct Manifest {
     /// SHA-256 of the `.onnx` file (followed by its `.onnx.data`, where the weights lie in one), in hexadecimal. Checked
     /// when it is there.
     pub sha256: Option<String>,
+    /// SHA-256 of `model.int8.onnx`, the same model in 8-bit integers (QDQ). Default: there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub int8: Option<String>,
+    /// Which of the two is used unless the user says otherwise. Default: `fp32`.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
     /// How frames become the input tensor.
     pub input: Preprocess,
     /// What the outputs mean.
@@ -36,6 +42,24 @@ pub struct Manifest {
 pub struct GoldenConfig {
     /// Folder beside the manifest, or below.
     pub folder: String,
+}
+
+/// The numbers that a graph computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Precision {
+    /// Those of `model.onnx`: 32-bit floating point, or what it was exported with.
+    #[default]
+    Fp32,
+    /// 8-bit integers: `model.int8.onnx`.
+    Int8,
+}
+
+impl Precision {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a model does.
@@ -251,7 +275,17 @@ impl Manifest {
     /// A manifest that was not written by hand, named after the graph at `path`.
     pub(super) fn derived(path: &Path, task: Task, input: Preprocess, output: OutputConfig) -> Self {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Manifest { schema: 1, name, task, sha256: None, input, output, golden: None }
+        Manifest {
+            schema: 1,
+            name,
+            task,
+            sha256: None,
+            int8: None,
+            precision: Precision::default(),
+            input,
+            output,
+            golden: None,
+        }
     }
 
     /// The manifest as text; what is on its default is left out where it can be.
@@ -264,6 +298,9 @@ impl Manifest {
     fn problem(&self) -> Option<(String, String)> {
         if self.schema != 1 {
             return Some(("schema = 1".to_owned(), format!("schema = {}", self.schema)));
+        }
+        if self.precision == Precision::Int8 && self.int8.is_none() {
+            return Some(("int8, the hash of model.int8.onnx, for precision = \"int8\"".to_owned(), "none".to_owned()));
         }
         if let Some(problem) = self.input.problem() {
             return Some(("a usable [input] table".to_owned(), problem));

@@ -12,7 +12,7 @@ mod signature;
 mod ultralytics;
 
 pub(crate) use layout::{Layout, Rows};
-pub use manifest::{Activation, Format, GoldenConfig, Manifest, Normalize, OutputConfig, Task};
+pub use manifest::{Activation, Format, GoldenConfig, Manifest, Normalize, OutputConfig, Precision, Task};
 pub use package::{Model, Outputs};
 pub use runtime::{RuntimeInfo, init_runtime};
 pub use signature::{Port, Signature};

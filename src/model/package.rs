@@ -9,7 +9,7 @@ use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType 
 
 use super::form::{InputForm, Staging};
 use super::layout::Layout;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Precision};
 use super::pool::{self, Pool};
 use super::signature::{Port, Signature};
 use super::ultralytics;
@@ -43,8 +43,19 @@ impl Model {
     /// [`Error::Model`] for a missing file, a manifest that cannot be used, a hash that differs, or a graph that does
     /// not fit; [`Error::Runtime`] when there is no usable ONNX Runtime.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let (graph_path, manifest_path) = if path.is_dir() {
+        Self::load_chosen(path.as_ref(), None)
+    }
+
+    /// As [`load`](Self::load), with the graph of this precision instead of the one that the manifest chooses.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`Error::Model`] when the package has no graph of this precision.
+    pub fn load_with(path: impl AsRef<Path>, precision: Precision) -> Result<Self> {
+        Self::load_chosen(path.as_ref(), Some(precision))
+    }
+
+    fn load_chosen(path: &Path, precision: Option<Precision>) -> Result<Self> {
+        let (mut graph_path, manifest_path) = if path.is_dir() {
             (path.join("model.onnx"), path.join("model.toml"))
         } else if path.exists() {
             (path.to_path_buf(), path.with_extension("toml"))
@@ -58,11 +69,21 @@ impl Model {
         } else {
             None
         };
+        let manifest = stated.as_ref().map(|(manifest, _)| manifest);
+        // A graph that is named itself is the one to use.
+        let chosen = manifest.filter(|_| path.is_dir()).map(|m| m.precision);
+        let mut given = manifest.and_then(|m| m.sha256.as_ref());
+        if precision.or(chosen) == Some(Precision::Int8) {
+            given = manifest.and_then(|m| m.int8.as_ref());
+            if given.is_none() {
+                let expected = "int8 = \"...\", the SHA-256 of model.int8.onnx";
+                return Err(Error::model(&manifest_path, expected, "a package without that precision"));
+            }
+            graph_path.set_extension("int8.onnx");
+        }
         let graph = read(&graph_path)?;
         let sha256 = graph_sha256(&graph, &graph_path)?;
-        if let Some(given) =
-            stated.as_ref().and_then(|(m, _)| m.sha256.as_ref()).filter(|s| !s.eq_ignore_ascii_case(&sha256))
-        {
+        if let Some(given) = given.filter(|s| !s.eq_ignore_ascii_case(&sha256)) {
             return Err(Error::model(
                 &graph_path,
                 format!("the SHA-256 {given} that {} states", manifest_path.display()),

@@ -2,14 +2,18 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use panelqc::{Frame, Golden, Inspector, Model, Panel, Pixels, Policy, init_runtime};
+use panelqc::{Frame, Golden, Inspector, Panel, Pixels, Policy, init_runtime};
 
 use super::Failure;
+use super::engine::{PrecisionArg, load};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Model package: a folder with model.onnx and model.toml, or an .onnx file with a .toml beside it.
     model: PathBuf,
+    /// The graph to check of a package that has two [default: what the manifest says].
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionArg>,
     /// Rules that have to fit the model too.
     #[arg(long, value_name = "P.toml")]
     policy: Option<PathBuf>,
@@ -17,7 +21,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let policy = args.policy.as_ref().map(Policy::load).transpose()?;
-    let model = Model::load(&args.model)?;
+    let model = load(&args.model, args.precision)?;
     let runtime = init_runtime(None)?;
     let manifest = model.manifest().clone();
     let mut out = std::io::stdout().lock();

@@ -2,9 +2,13 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use panelqc::dataset::{DataFormat, Sample, Split, read, templates};
-use panelqc::{Kind, Model};
+use panelqc::{Inspector, Kind, Model, PanelReport};
 
 use super::Failure;
+use super::engine::{progress_bar, reported};
+
+/// What is unsure counts too: average precision and calibration need the defects down to this confidence.
+pub(super) const FLOOR: f32 = 0.01;
 
 /// The options of every command that takes labelled images.
 #[derive(clap::Args)]
@@ -52,4 +56,18 @@ impl DataArgs {
         }
         Ok(samples)
     }
+}
+
+/// Inspects labelled panels, in their order, with a progress bar.
+pub(super) fn inspect(inspector: &Inspector, samples: &[Sample]) -> Vec<PanelReport> {
+    let bar = progress_bar(samples.len() as u64);
+    let reports = inspector
+        .inspect_batch(samples.iter().map(|sample| sample.files.clone()))
+        .map(|result| {
+            bar.inc(1);
+            reported(result, &bar)
+        })
+        .collect();
+    bar.finish_and_clear();
+    reports
 }

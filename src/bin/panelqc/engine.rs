@@ -1,9 +1,27 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use panelqc::{Inspector, InspectorBuilder, Model, PanelError, PanelReport, Policy};
+use panelqc::{Error, Inspector, InspectorBuilder, Model, PanelError, PanelReport, Policy, Precision};
 
 use super::Failure;
+
+/// `--precision`.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(super) enum PrecisionArg {
+    /// model.onnx
+    Fp32,
+    /// model.int8.onnx
+    Int8,
+}
+
+/// The model with the graph that was asked for.
+pub(super) fn load(model: &Path, precision: Option<PrecisionArg>) -> Result<Model, Error> {
+    match precision {
+        None => Model::load(model),
+        Some(PrecisionArg::Fp32) => Model::load_with(model, Precision::Fp32),
+        Some(PrecisionArg::Int8) => Model::load_with(model, Precision::Int8),
+    }
+}
 
 /// The options of every command that inspects.
 #[derive(clap::Args)]
@@ -11,6 +29,9 @@ pub(super) struct EngineArgs {
     /// Model package: a folder with model.onnx and model.toml, an .onnx file with a .toml beside it, or an .onnx file that Ultralytics exported.
     #[arg(long)]
     model: PathBuf,
+    /// The graph to use of a package that has two [default: what the manifest says].
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionArg>,
     /// Rules of the verdict. Without them any defect that the manifest reports fails the panel.
     #[arg(long, value_name = "P.toml")]
     policy: Option<PathBuf>,
@@ -26,10 +47,21 @@ impl EngineArgs {
     /// An inspector with these options.
     pub(super) fn builder(&self) -> Result<InspectorBuilder, Failure> {
         let policy = self.policy.as_ref().map(Policy::load).transpose()?;
-        let mut builder = Inspector::builder(Model::load(&self.model)?);
-        if let Some(policy) = policy {
-            builder = builder.policy(policy);
-        }
+        let builder = self.builder_without_policy()?;
+        Ok(match policy {
+            Some(policy) => builder.policy(policy),
+            None => builder,
+        })
+    }
+
+    /// The policy's file.
+    pub(super) fn policy(&self) -> Option<&Path> {
+        self.policy.as_deref()
+    }
+
+    /// An inspector with these options but for the policy.
+    pub(super) fn builder_without_policy(&self) -> Result<InspectorBuilder, Failure> {
+        let mut builder = Inspector::builder(load(&self.model, self.precision)?);
         if let Some(batch) = self.batch {
             builder = builder.batch(batch);
         }

@@ -8,13 +8,10 @@ use panelqc::Task;
 use panelqc::metrics::{Evaluation, Evaluator, KindConfusion, Rate};
 
 use super::Failure;
-use super::data::DataArgs;
+use super::data::{DataArgs, FLOOR};
 use super::engine::{EngineArgs, progress_bar, reported};
 use super::gates::Gates;
 use super::output::writing;
-
-/// Average precision needs the unsure detections too; the areas of classes need all of them.
-const FLOOR: f32 = 0.01;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -32,6 +29,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let builder = args.engine.builder()?;
     let task = builder.model().manifest().task;
+    // The areas under the curves of classes need all scores.
     let floor = if task == Task::Classify { 0.0 } else { FLOOR };
     let mut builder = builder.floor(floor);
     if task == Task::Anomaly {

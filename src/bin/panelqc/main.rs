@@ -1,5 +1,6 @@
 //! The command line of `panelqc`: one file a subcommand.
 
+mod calibrate;
 mod check;
 mod compare;
 mod data;
@@ -9,6 +10,7 @@ mod gates;
 mod golden;
 mod init;
 mod inspect;
+mod monitor;
 mod output;
 
 use std::process::ExitCode;
@@ -37,6 +39,10 @@ enum Command {
     Check(check::Args),
     /// Record images with their results in a model package, for `check` to replay.
     Golden(golden::Args),
+    /// Choose a policy's limits so that the miss rate is guaranteed.
+    Calibrate(calibrate::Args),
+    /// Tell on fresh labelled panels whether a policy's guarantee still holds.
+    Monitor(monitor::Args),
     /// Write a manifest to begin with for an ONNX graph.
     Init(init::Args),
 }
@@ -51,6 +57,8 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Golden(args) => golden::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
         Command::Init(args) => init::run(&args),
     };
     match done {

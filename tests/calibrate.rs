@@ -1,0 +1,152 @@
+//! `panelqc calibrate` and `panelqc monitor` by the real program, on rendered solar cells and a small anomaly model, which
+//! finds the dark ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+mod common;
+
+use common::{panelqc, project, run};
+
+const MODEL: &str = "tests/parity/heatmap";
+
+/// `count` cells in the layout of ELPV, every other one dark; `defective` says which of them are labelled so.
+fn cells(folder: &Path, count: u32, defective: impl Fn(u32) -> bool) {
+    fs::create_dir_all(folder.join("images")).unwrap();
+    for i in 0..count {
+        let small = image::imageops::thumbnail(&common::cell(i, i % 2 == 1), 64, 64);
+        small.save(folder.join(format!("images/cell_{i:03}.png"))).unwrap();
+    }
+    let lines: Vec<_> =
+        (0..count).map(|i| format!("images/cell_{i:03}.png {} mono\n", f32::from(u8::from(defective(i))))).collect();
+    fs::write(folder.join("labels.csv"), lines.concat()).unwrap();
+}
+
+fn on_cells(command: &str, folder: &Path) -> Command {
+    let mut program = panelqc();
+    program.arg(command).arg("--model").arg(project(MODEL));
+    program.args(["--format", "elpv", "--data"]).arg(folder);
+    program
+}
+
+#[test]
+fn a_policy_is_calibrated_used_and_bound_to_what_it_was_made_for() {
+    let dir = tempfile::tempdir().unwrap();
+    cells(dir.path(), 60, |i| i % 2 == 1);
+    let policy = dir.path().join("policy.toml");
+    let calibrate = ["--max-miss", "0.1", "--max-overkill", "0.1", "--out"];
+    let (status, stdout, stderr) = run(on_cells("calibrate", dir.path()).args(calibrate).arg(&policy));
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stdout.contains("60 (30 defective, 30 good, 0 not inspected)"), "{stdout}");
+    assert!(stdout.contains("with 95 % confidence at most 10 % of defective panels pass (0 of 30"), "{stdout}");
+    let text = fs::read_to_string(&policy).unwrap();
+    for key in
+        ["method = \"exact-binomial\"", "max_miss = 0.1", "confidence = 0.95", "data = ", "date = \"20", "of = 30"]
+    {
+        assert!(text.contains(key), "{key}: {text}");
+    }
+
+    // It gives the verdicts that it was chosen by.
+    let (status, stdout, stderr) = run(on_cells("eval", dir.path()).arg("--policy").arg(&policy));
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stdout.contains("(0 of 30; 95 % interval 0.0 to 11.4)"), "{stdout}");
+
+    // Changed rules, and another model's manifest.
+    let inspect = |policy: &Path, model: &Path| {
+        let mut program = panelqc();
+        program.arg("inspect").arg("--model").arg(model).arg("--policy").arg(policy);
+        run(program.arg(dir.path().join("images/cell_000.png")))
+    };
+    let model = project(MODEL);
+    assert_eq!(inspect(&policy, &model).0, 0);
+    let changed = dir.path().join("changed.toml");
+    fs::write(&changed, text.replacen("review = 0.", "review = 0.0", 1)).unwrap();
+    let (status, _, stderr) = inspect(&changed, &model);
+    assert!(status == 2 && stderr.contains("calibrate again, or take the guarantee out"), "{stderr}");
+    fs::write(&changed, text.clone() + "\n[kinds.anomaly]\nreview = 0.9\nfail = 0.9\n").unwrap();
+    let (status, _, stderr) = inspect(&changed, &model);
+    assert!(status == 2 && stderr.contains("to be the last table, found [kinds.anomaly]"), "{stderr}");
+
+    let other = dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::copy(model.join("model.onnx"), other.join("model.onnx")).unwrap();
+    let manifest = fs::read_to_string(model.join("model.toml")).unwrap();
+    fs::write(other.join("model.toml"), manifest.replace("pillow-bilinear", "pillow-bicubic")).unwrap();
+    let (status, _, stderr) = inspect(&policy, &other);
+    assert!(status == 2 && stderr.contains("expected the manifest"), "{stderr}");
+}
+
+#[test]
+fn the_rules_of_a_policy_are_kept_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    cells(dir.path(), 60, |i| i % 2 == 1);
+    let (base, policy) = (dir.path().join("base.toml"), dir.path().join("policy.toml"));
+    // A rule that fails every cell, good ones too: nothing passes at any limit, so nothing is missed at any.
+    let text = "# ours\nschema = 1\nname = \"line 3\"\n[default]\nreview = 0.9 # to be chosen\nfail = 0.9\n\
+                [[rules]]\nname = \"anything\"\nconfidence = 0.05\nverdict = \"fail\"\n";
+    fs::write(&base, text).unwrap();
+    let calibrate = |overkill: &[&str]| {
+        let mut program = on_cells("calibrate", dir.path());
+        program.arg("--policy").arg(&base).args(["--max-miss", "0.1"]).args(overkill);
+        run(program.arg("--out").arg(&policy))
+    };
+    let (status, stdout, stderr) = calibrate(&[]);
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stdout.contains("overkill here   100.00 % (30 of 30)"), "{stdout}");
+    let written = fs::read_to_string(&policy).unwrap();
+    assert!(written.starts_with("# ours\nschema = 1\nname = \"line 3\"\nmodel = \""), "{written}");
+    assert!(written.contains(" # to be chosen") && written.contains("name = \"anything\""), "{written}");
+    let (status, _, stderr) = calibrate(&["--max-overkill", "0.1"]);
+    assert!(status == 2 && stderr.contains("good panels that fail at any limit, found more"), "{stderr}");
+}
+
+#[test]
+fn too_few_panels_are_refused_before_any_is_inspected() {
+    let dir = tempfile::tempdir().unwrap();
+    cells(dir.path(), 20, |i| i % 2 == 1);
+    fs::remove_dir_all(dir.path().join("images")).unwrap();
+    let policy = dir.path().join("policy.toml");
+    let (status, _, stderr) = run(on_cells("calibrate", dir.path()).args(["--max-miss", "0.01", "--out"]).arg(&policy));
+    assert_eq!(status, 2);
+    assert!(
+        stderr.contains("at least 299 defective panels") && stderr.contains("found 10, which can show 25.89 %"),
+        "{stderr}"
+    );
+    assert!(!policy.exists());
+}
+
+#[test]
+fn a_monitor_counts_each_panel_once_and_tells_when_the_rate_no_longer_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    cells(dir.path(), 60, |i| i % 2 == 1);
+    let (policy, state) = (dir.path().join("policy.toml"), dir.path().join("state.json"));
+    let calibrate = ["--max-miss", "0.1", "--max-overkill", "0.1", "--out"];
+    assert_eq!(run(on_cells("calibrate", dir.path()).args(calibrate).arg(&policy)).0, 0);
+
+    let monitor =
+        |folder: &Path| run(on_cells("monitor", folder).arg("--policy").arg(&policy).arg("--state").arg(&state));
+    for _ in 0..2 {
+        let (status, stdout, stderr) = monitor(dir.path());
+        assert_eq!(status, 0, "{stderr}");
+        assert!(stdout.contains("nothing against it (0 of 30"), "{stdout}");
+    }
+    // Good-looking cells that a person calls defective: the line has a defect that the model does not know.
+    let drift = dir.path().join("drift");
+    cells(&drift, 130, |_| true);
+    let (status, stdout, stderr) = monitor(&drift);
+    assert_eq!(status, 1, "{stdout}{stderr}");
+    assert!(stderr.contains("60 of 130 panels were counted before"), "{stderr}");
+    assert!(stdout.contains("no longer holds (35 of 100"), "{stdout}");
+
+    // Another policy's counts are not taken over.
+    let text = fs::read_to_string(&state).unwrap().replacen("\"policy\": \"", "\"policy\": \"0", 1);
+    fs::write(&state, text).unwrap();
+    let (status, _, stderr) = monitor(dir.path());
+    assert!(status == 2 && stderr.contains("expected counts under the policy"), "{stderr}");
+    let plain = dir.path().join("plain.toml");
+    fs::write(&plain, "schema = 1\nname = \"plain\"\n[default]\nreview = 0.1\nfail = 0.5\n").unwrap();
+    let (status, _, stderr) = run(on_cells("monitor", dir.path()).arg("--policy").arg(plain));
+    assert!(status == 2 && stderr.contains("expected a policy with a guarantee"), "{stderr}");
+}
