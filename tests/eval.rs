@@ -104,6 +104,11 @@ fn a_detector_finds_its_own_results_in_coco_labels() {
     let detections: u64 =
         e["panels"].as_array().unwrap().iter().map(|p| p["counts"]["detections"].as_u64().unwrap()).sum();
     assert_eq!(Some(detections), e["detections"]["detections"].as_u64());
+    // Under a policy that lets everything pass every single defect is missed, whatever was detected.
+    let policy = dir.path().join("p.toml");
+    fs::write(&policy, "schema = 1\nname = \"p\"\n[default]\nreview = 1.0\nfail = 1.0\n").unwrap();
+    let (_, _, blind) = eval(&model, dir.path(), "coco", &["--policy", policy.to_str().unwrap()]);
+    assert_eq!((&blind["defect_miss"]["count"], &blind["map"]), (&e["detections"]["truths"], &e["map"]));
     // The JSON file by name, and labels that are not found.
     let file = dir.path().join("annotations.json");
     let text = fs::read_to_string(&file).unwrap();

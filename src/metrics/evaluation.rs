@@ -19,6 +19,7 @@ use crate::defect::{Defect, Kind};
 use crate::inspector::Inspector;
 use crate::model::{OutputConfig, Task};
 use crate::report::{PanelReport, Status, Timings, Trace};
+use crate::verdict::Verdict;
 
 /// The name of good panels in a [`KindConfusion`] of classes.
 const GOOD: &str = "good";
@@ -129,8 +130,8 @@ pub struct Evaluation {
     pub decided: Rate,
     /// Right verdicts of those.
     pub decided_right: Rate,
-    /// Single defects without a detection of any kind that overlaps enough (`iou`) and reaches the policy's review limit, of all on the
-    /// panels that could be inspected.
+    /// Single defects without a detection of any kind that overlaps enough (`iou`) and by itself keeps the panel from passing (it reaches
+    /// the policy's review limit), of all on the panels that could be inspected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defect_miss: Option<Rate>,
     /// See [`RiskCoverage`].
@@ -368,9 +369,10 @@ impl<'a> Evaluator<'a> {
 
     fn defect_miss(&self) -> Rate {
         let policy = self.inspector.policy();
-        let noticed = |d: &&Defect| d.confidence.get() >= policy.limits(&d.kind).review;
         let (mut missed, mut all) = (0, 0);
         for (sample, report) in self.samples.iter().zip(&self.reports).filter(|(_, r)| r.status == Status::Ok) {
+            let Some(size) = report.width.zip(report.height).map(<[u32; 2]>::from) else { continue };
+            let noticed = |d: &&Defect| policy.judge(std::slice::from_ref(*d), &[size]).verdict != Verdict::Pass;
             let found: Vec<&Defect> = report.defects.iter().filter(noticed).collect();
             for truth in truths(sample).iter().filter(|truth| !truth.ignore) {
                 let finds = |shape: Shape, d: &Defect| self.protocol.accepts(shape.overlap(truth, d));
