@@ -13,7 +13,6 @@ and one label file a pair, `x1 y1 x2 y2 type` a line. All folders are options; n
     train.py --work DIR export                     # averaged weights -> model.onnx, model.toml
     train.py --data DIR evaluate --part validation # measured through onnxruntime, as the Rust side decodes
     train.py --data DIR choose                     # limits for model.toml, on the validation part
-    train.py --data DIR fail-limit                 # limit for policy.toml, on the calibration part
     train.py --data DIR reference                  # writes reference.jsonl
 """
 
@@ -851,9 +850,6 @@ def command_export(args):
     manifest = HERE / "model.toml"
     text = manifest.read_text() if manifest.exists() else MANIFEST
     manifest.write_text(re.sub(r'^sha256 = ".*"', f'sha256 = "{digest}"', text, flags=re.M))
-    policy = HERE / "policy.toml"
-    text = policy.read_text() if policy.exists() else POLICY
-    policy.write_text(re.sub(r'^model = ".*"', f'model = "{digest}"', text, flags=re.M))
 
 
 MANIFEST = """schema = 1
@@ -877,15 +873,6 @@ kinds = ["open", "short", "mousebite", "spur", "copper", "pin-hole"]
 confidence = 0.38
 iou = 0.4
 iou_across = 0.6
-"""
-
-POLICY = """schema = 1
-name = "pcb"
-model = ""
-
-[default]
-review = 0.38   # a defect at least this sure sends the panel to review
-fail = 0.563    # a defect at least this sure fails the panel
 """
 
 
@@ -944,20 +931,6 @@ def command_choose(args):
             print(f"iou {iou} across {across}: mAP {np.mean(average_precision(matched, labels)[0]):.4f} F {f[at]:.4f} (near by {smooth[at]:.4f}) at {grid[at]:.2f}")
 
 
-def command_fail_limit(args):
-    """Lowest confidence from which on at most 1 in 100 detections of the calibration part is a false alarm."""
-    confidence, iou, across = limits()
-    _, pairs, labels = load(args.data, "calibration")
-    matched = match([decode(s, b, confidence, iou, across) for s, b in raw_outputs(pairs)], labels)
-    wrong = np.cumsum(1 - matched[:, 2])
-    fits = np.nonzero(wrong <= 0.01 * np.arange(1, len(matched) + 1))[0]
-    if not len(fits):
-        print("no such limit")
-        return
-    n = int(fits[-1])
-    print(f"fail limit {matched[n, 0]:.3f}: {int(wrong[n])} false of {n + 1} detections; {int(wrong[-1])} of {len(matched)} at {confidence}")
-
-
 def command_reference(args):
     confidence, iou, across = limits()
     panels, pairs, _ = load(args.data, "validation")
@@ -992,7 +965,6 @@ def main():
     p.add_argument("--floor", type=float, default=0.01, help="lowest confidence that counts for mAP")
     p.set_defaults(run=command_evaluate)
     sub.add_parser("choose").set_defaults(run=command_choose)
-    sub.add_parser("fail-limit").set_defaults(run=command_fail_limit)
     sub.add_parser("reference").set_defaults(run=command_reference)
     args = parser.parse_args()
     args.run(args)

@@ -8,7 +8,7 @@ A C compiler named `cc` makes training about twice as fast; without it plain tor
     python train.py data                  # fetch and unpack the pictures into the cache
     python train.py splits                # write splits/*.txt (already there; same seed, same files)
     python train.py train                 # all stages; one thread, goes on where it stopped
-    python train.py export                # model.onnx, model.toml, policy.toml
+    python train.py export                # model.onnx, model.toml
     python train.py evaluate --part test  # figures with their denominators
     python train.py reference             # reference.jsonl
 
@@ -548,7 +548,6 @@ def command_export(args):
     assert logit.shape == (2, 1) and np.abs(logit[:, 0] - y).max() < 1e-3, (logit, y)
     assert np.abs(cam.mean((2, 3)) - logit).max() < 1e-4
     write_manifest(path)
-    write_policy(args, path)
 
 
 def command_fit(args):
@@ -590,40 +589,6 @@ cam = "cam"
     )
 
 
-def limits(probability, score, allowed=0.03):
-    """(review, fail): at most `allowed` of the defective cells score below review, of the good ones above fail."""
-    bad, good = np.sort(score[probability > 0.5]), np.sort(score[probability <= 0.5])
-    review = np.floor(bad[int(allowed * len(bad))] * 1000) / 1000
-    fail = np.ceil(good[len(good) - 1 - int(allowed * len(good))] * 1000) / 1000
-    return (float(review), float(fail)) if review < fail else (0.5, 0.5)
-
-
-def write_policy(args, path):
-    _, _, probability, _ = load(args, "calibration")
-    score = onnx_scores(args, read_split("calibration"))
-    review, fail = limits(probability, score)
-    (HERE / "policy.toml").write_text(
-        f"""schema = 1
-name = "solar-cell"
-model = "{hashlib.sha256(path.read_bytes()).hexdigest()}"
-[default]
-review = {review}   # a defect at least this sure sends the panel to review
-fail = {fail}     # a defect at least this sure fails the panel
-"""
-    )
-    print("policy:", policy_figures(probability, score, review, fail))
-
-
-def policy_figures(probability, score, review, fail):
-    bad, good = probability > 0.5, probability <= 0.5
-    middle = (score >= review) & (score < fail)
-    return (
-        f"review {review} fail {fail}: miss {int((score[bad] < review).sum())}/{bad.sum()}, "
-        f"overkill {int((score[good] >= fail).sum())}/{good.sum()}, review {int(middle.sum())}/{len(score)} "
-        f"({int(middle[bad].sum())} defective, {int(middle[good].sum())} good)"
-    )
-
-
 # ---------------------------------------------------------------- evaluation of model.onnx
 
 
@@ -660,10 +625,6 @@ def command_evaluate(args):
         pick = np.abs(probability - p) < 0.1
         right = ((probability > 0.5) == (score > 0.5))[pick]
         print(f"{args.part} label {p:.2f}: right {right.sum()}/{len(right)}")
-    import tomllib
-
-    limit = tomllib.loads((HERE / "policy.toml").read_text())["default"]
-    print(args.part, "policy:", policy_figures(probability, score, limit["review"], limit["fail"]))
 
 
 def command_reference(args):
