@@ -1,5 +1,6 @@
 //! Readers of labelled data. Malformed labels are errors with file and line.
 
+mod decisions;
 mod deeppcb;
 mod elpv;
 mod split;
@@ -7,7 +8,9 @@ mod split;
 use crate::defect::Kind;
 use crate::frame::PanelFiles;
 use crate::geometry::PixelBox;
+use crate::report::HtmlLabel;
 
+pub use decisions::{Decision, Decisions};
 pub use deeppcb::read_deeppcb;
 pub use elpv::read_elpv;
 pub use split::Split;
@@ -39,6 +42,17 @@ impl Label {
             Label::Boxes(boxes) => !boxes.is_empty(),
             Label::Probability(p) => *p > 0.5,
         }
+    }
+}
+
+impl From<&Label> for HtmlLabel {
+    fn from(label: &Label) -> Self {
+        let mut shown = HtmlLabel::new(label.is_defective());
+        match label {
+            Label::Boxes(truths) => shown.boxes = truths.iter().map(|t| (t.kind.clone(), t.bbox)).collect(),
+            Label::Probability(p) => shown.text = Some(format!("defective with probability {p:.2}")),
+        }
+        shown
     }
 }
 

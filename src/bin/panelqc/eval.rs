@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use panelqc::dataset::{Split, read_deeppcb, read_elpv};
+use panelqc::HtmlLabel;
+use panelqc::dataset::{Decisions, Split, read_deeppcb, read_elpv};
 use panelqc::metrics::{Evaluation, Rate};
 
 use super::Failure;
 use super::engine::{EngineArgs, progress_bar, reported};
 use super::output::writing;
+use super::page;
 
 /// Average precision needs the unsure detections too.
 const FLOOR: f32 = 0.01;
@@ -35,6 +37,12 @@ pub(super) struct Args {
     /// List of the panels to use, one id a line [default: all].
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
+    /// What persons decided on a report's page: it takes the place of the labels.
+    #[arg(long, value_name = "decisions.json")]
+    decisions: Option<PathBuf>,
+    /// Write one page with figures, charts, gallery and review queue, that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Write the numbers as one JSON object.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -45,6 +53,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         DataFormat::Deeppcb => read_deeppcb(&args.data)?,
         DataFormat::Elpv => read_elpv(&args.data)?,
     };
+    if let Some(path) = &args.decisions {
+        let decisions = Decisions::load(path)?;
+        let changed = decisions.apply(&mut samples)?;
+        eprintln!("{} decisions, {changed} against the label", decisions.iter().len());
+    }
     if let Some(list) = &args.split {
         let split = Split::load(list)?;
         if split.is_empty() {
@@ -68,6 +81,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     print(&evaluation, inspector.threads(), inspector.batch())?;
     if let Some(path) = &args.json {
         write_json(path, &evaluation)?;
+    }
+    if let Some(path) = &args.html {
+        let part = args.split.as_ref().and_then(|list| list.file_stem()).unwrap_or_default().to_string_lossy();
+        let title = format!("{}: {} {part}", inspector.model().manifest().name, args.data.display());
+        let mut page = page::page(&inspector, title.trim_end().to_owned());
+        for (sample, report) in samples.iter().zip(&reports) {
+            page::add(&mut page, report, Some(&HtmlLabel::from(&sample.label)), &sample.files.frames)?;
+        }
+        page.evaluation(&evaluation)?;
+        page.save(path)?;
     }
     Ok(ExitCode::from(u8::from(evaluation.errors > 0)))
 }

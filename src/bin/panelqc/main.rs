@@ -7,6 +7,7 @@ mod golden;
 mod init;
 mod inspect;
 mod output;
+mod page;
 
 use std::process::ExitCode;
 
