@@ -11,6 +11,7 @@ cargo xtask test      run all tests (arguments go to cargo test)
 cargo xtask fetch     fetch ONNX Runtime and the solar-cell pictures into target/, nothing else
 cargo xtask verify    measure both models on the labelled data that is there, and compare with Python's results
 cargo xtask parity    make tests/parity anew with the exporters' own packages (minutes, some GB)
+cargo xtask page      test the HTML page in headless Chromium (with FILES: photograph those pages instead)
 cargo xtask bench     run the criterion benches (arguments go to cargo bench)
 ";
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         "fetch" => fetch::runtime().and_then(|_| fetch::solar_cells()).map(|_| ()),
         "verify" => verify(),
         "parity" => parity(),
+        "page" => page(&rest),
         "bench" => bench(&rest),
         _ => Err(HELP.into()),
     };
@@ -98,6 +100,15 @@ fn parity() -> Result<(), Failure> {
     }
     println!("== comparing");
     test(&["--test".to_owned(), "parity".to_owned()])
+}
+
+/// A program of its own outside of the workspace, whose dependencies no other command pays for.
+fn page(rest: &[String]) -> Result<(), Failure> {
+    let mut command = cargo()?;
+    command.args(["run", "--quiet", "--locked", "--manifest-path"]).arg(root().join("xtask/page/Cargo.toml"));
+    command.env("CARGO_TARGET_DIR", target()).arg("--").args(rest);
+    eprintln!("building (minutes the first time) ...");
+    run(&mut command)
 }
 
 fn bench(rest: &[String]) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use clap::ValueEnum;
 use panelqc::HtmlLabel;
 use panelqc::dataset::{Decisions, Split, read_deeppcb, read_elpv};
 use panelqc::metrics::{Evaluation, Rate};
@@ -84,7 +85,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     if let Some(path) = &args.html {
         let part = args.split.as_ref().and_then(|list| list.file_stem()).unwrap_or_default().to_string_lossy();
-        let title = format!("{}: {} {part}", inspector.model().manifest().name, args.data.display());
+        let set = args.format.to_possible_value().map(|name| name.get_name().to_owned()).unwrap_or_default();
+        let title = format!("{}: {set} {part}", inspector.model().manifest().name);
         let mut page = page::page(&inspector, title.trim_end().to_owned());
         for (sample, report) in samples.iter().zip(&reports) {
             page::add(&mut page, report, Some(&HtmlLabel::from(&sample.label)), &sample.files.frames)?;

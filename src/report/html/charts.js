@@ -1,6 +1,6 @@
 // Charts as inline SVG, drawn here: axes with names and units, few round ticks, a title on every mark.
 
-const WIDTH = 520, HEIGHT = 300, LEFT = 58, RIGHT = 14, TOP = 12, BOTTOM = 46;
+const WIDTH = 600, HEIGHT = 310, LEFT = 62, RIGHT = 24, TOP = 12, BOTTOM = 46;
 
 /// Round numbers between low and high, about `count` of them.
 function ticks(low, high, count = 5) {
@@ -88,7 +88,7 @@ function histogram() {
     if (at === null) continue;
     const end = at > 0.75;
     svg.append(node("line", { class: "limit", x1: px(at), x2: px(at), y1: TOP, y2: HEIGHT - BOTTOM }),
-      node("text", { x: px(at) + (end ? -5 : 5), y: TOP + 10, "text-anchor": end ? "end" : "start" }, `${name} ≥ ${Number(at.toFixed(3))}`));
+      node("text", { x: px(at) + (end ? -5 : 5), y: TOP + (name === "fail" ? 24 : 10), "text-anchor": end ? "end" : "start" }, `${name} ≥ ${Number(at.toFixed(3))}`));
   }
   const legend = known.length ? [["good", `good (${known.filter((p) => !p.label.defective).length}), upward`],
     ["bad", `defective (${known.filter((p) => p.label.defective).length}), downward`]] : [];

@@ -18,7 +18,7 @@ function tile(title, value, unit, ...lines) {
 
 function rateTile(title, r, of) {
   if (!r) return null;
-  if (r.value === null) return tile(title, "–", null, node("p", { class: "quiet" }, `no ${of}`));
+  if (r.value === null) return tile(title, "–", null, node("p", { class: "quiet" }, `none to count: 0 ${of.split(" ").slice(0, 2).join(" ")}`));
   return tile(title, (r.value * 100).toFixed(1), "%", interval(r),
     node("p", {}, `${r.count.toLocaleString("en")} of ${r.of.toLocaleString("en")} ${of}`),
     node("p", { class: "quiet" }, `95 % interval ${(r.low * 100).toFixed(1)} to ${(r.high * 100).toFixed(1)} %`));
@@ -27,8 +27,9 @@ function rateTile(title, r, of) {
 function summary() {
   byId("title").textContent = report.title;
   byId("subtitle").textContent = `${plural(panels.length, "panel")}, made ${new Date(report.made * 1000).toISOString().replace("T", " ").slice(0, 16)} UTC`;
-  const time = latency && tile("Time a panel", (latency.total.p50 / PERSON_MS * 100).toFixed(latency.total.p50 < 100 ? 2 : 1), "% of a person's 2 s",
-    node("p", {}, `median ${milliseconds(latency.total.p50)}, 95 % within ${milliseconds(latency.total.p95)}`),
+  const time = latency && tile("Time a panel", (latency.total.p50 / PERSON_MS * 100).toFixed(latency.total.p50 < 100 ? 2 : 1), "%",
+    node("p", {}, `of a person's 2 s; median ${milliseconds(latency.total.p50)}`),
+    node("p", {}, `95 % of them within ${milliseconds(latency.total.p95)}`),
     node("p", { class: "quiet" }, `${evaluation.images_per_s ? `${evaluation.images_per_s.toFixed(0)} panels a second; ` : ""}a person: ${(panels.length * PERSON_MS / 60000).toFixed(0)} min for all`));
   const { map, iou, f_score, detections } = evaluation;
   const found = map !== undefined && map !== null && tile("Mean average precision", map.toFixed(3), iou ? `at IoU ${iou}` : null,
@@ -110,7 +111,7 @@ function maskCanvas(defects) {
       const i = x * height + y;
       if (!inside[i]) continue;
       const rim = !x || !y || x === width - 1 || y === height - 1 || !inside[i - 1] || !inside[i + 1] || !inside[i - height] || !inside[i + height];
-      image.data.set([...colour, rim ? 230 : 70], (y * width + x) * 4);
+      image.data.set([...colour, rim ? 230 : 50], (y * width + x) * 4);
     }
   }
   context.putImageData(image, 0, 0);
@@ -601,6 +602,7 @@ function setUpTheme() {
 setUpTheme();
 summary();
 byId("figures").append(...[histogram(), riskCoverage(), precisionRecall(), latencyChart()].filter(Boolean));
+byId("figures").dataset.count = byId("figures").children.length;
 byId("charts").hidden = byId("figures").children.length === 0;
 setUpFilters();
 setUpReview();
