@@ -64,7 +64,7 @@ function summary() {
   const cell = (outcome) => {
     const count = panels.filter((panel) => panel.outcome === outcome).length;
     const wrong = outcome in SHORT && count > 0;
-    const button = node("button", { type: "button", class: wrong ? "wrong" : "", title: OUTCOMES[outcome] }, wrong ? `${count} ${SHORT[outcome]}` : String(count));
+    const button = node("button", { type: "button", class: wrong ? "wrong" : "", title: OUTCOMES[outcome] }, String(count), wrong && node("span", { class: "word" }, ` ${SHORT[outcome]}`));
     button.addEventListener("click", () => showOnly({ outcome }));
     return node("td", { class: "number" }, button);
   };
@@ -439,9 +439,10 @@ function drawQueue() {
   const done = queue.filter((panel) => decisions.made.has(panel.panel)).length;
   const others = decisions.made.size - done;
   byId("reviewed").textContent = queue.length ? `${done} of ${queue.length} reviewed${others ? `, and ${plural(others, "other panel")}` : ""}`
-    : `No panel is for review${others ? `; ${plural(others, "panel")} decided` : ""}`;
+    : `No panel is for review; any panel can be decided all the same${others ? `; ${plural(others, "panel")} decided` : ""}`;
   byId("reviewed-bar").max = Math.max(1, queue.length);
-  byId("reviewed-bar").value = queue.length ? done : 1;
+  byId("reviewed-bar").value = done;
+  byId("reviewed-bar").hidden = byId("start").hidden = queue.length === 0;
   byId("start").disabled = done === queue.length;
   byId("start").textContent = done ? "Go on with the review" : "Start review";
   byId("save").disabled = decisions.made.size === 0;
