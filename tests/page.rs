@@ -74,7 +74,10 @@ fn eval_shows_labels_and_takes_decisions() {
         let mut command = cells("eval");
         command.arg("--data").arg(dir.path()).args(["--format", "elpv", "--html"]).arg(&page);
         command.arg("--json").arg(&numbers);
-        run(decisions.map_or(&mut command.arg("--threads=1"), |file| command.arg("--decisions").arg(file)))
+        if let Some(file) = decisions {
+            command.arg("--decisions").arg(file);
+        }
+        run(&mut command)
     };
     let (status, _, err) = go(None);
     assert_eq!(status, 0, "{err}");

@@ -110,6 +110,9 @@ fn photograph(page: &Page, name: &str) -> Result<(), Failure> {
     page.keys(&["Escape"])?;
     page.size(390, 844)?;
     page.value("scrollTo(0, 0) ?? null")?;
+    // Nothing is wider than the window, but for what scrolls by itself.
+    let wide = "[...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > 390 && !e.closest('.box, .scroll')).map((e) => e.id || e.getAttribute('class') || e.tagName)";
+    page.expect(wide, serde_json::json!([]))?;
     page.expect("document.documentElement.scrollWidth", 390)?;
     page.shot(&format!("{name}-phone"))?;
     page.value("byId('panels').scrollIntoView({behavior: 'instant'}) ?? null")?;
