@@ -131,7 +131,7 @@ fn noise(seed: u32) -> Result<Frame, Failure> {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        pixel.0[0] = (pixel.0[0] / 2).saturating_add((state >> 26) as u8 * 2);
+        pixel.0[0] = (pixel.0[0] / 2).saturating_add((state >> 28) as u8 * 2);
     }
     frame(&board)
 }
