@@ -92,7 +92,9 @@ fn eval_shows_labels_and_takes_decisions() {
 
     let file = dir.path().join("decisions.json");
     let decided = |panel: &str, decision: &str| {
-        let line = format!("{{\"panel\":\"{panel}\",\"decision\":\"{decision}\",\"kind\":null,\"at\":\"2026-11-24T12:00:00Z\"}}");
+        let line = format!(
+            "{{\"panel\":\"{panel}\",\"decision\":\"{decision}\",\"kind\":null,\"at\":\"2026-11-24T12:00:00Z\"}}"
+        );
         let head = "{\"schema\":1,\"model\":null,\"manifest\":null,\"policy\":null,\"panels\":6,\"decisions\":[\n";
         fs::write(&file, format!("{head}{line}\n]}}\n")).unwrap();
     };
@@ -107,7 +109,10 @@ fn eval_shows_labels_and_takes_decisions() {
     decided("cell_999", "good");
     let (status, _, err) = go(Some(&file));
     assert_eq!(status, 2);
-    assert!(err.contains("decisions.json: expected panels of the data set, found 1") && err.contains("cell_999"), "{err}");
+    assert!(
+        err.contains("decisions.json: expected panels of the data set, found 1") && err.contains("cell_999"),
+        "{err}"
+    );
     decided("cell_000", "fine");
     let (status, _, err) = go(Some(&file));
     assert_eq!(status, 2);
