@@ -1,5 +1,5 @@
-//! A folder of images in, a report out: results as JSON lines, a picture of each panel, and, where the folder holds
-//! labels (ELPV's `labels.csv`), how good and how fast the model is.
+//! A folder of images in, a report out: results as JSON lines, a picture of each panel, a page that shows them all, and,
+//! where the folder holds labels (ELPV's `labels.csv`), how good and how fast the model is.
 //!
 //! ```text
 //! cargo run --release --example batch_inspection -- --model models/solar-cell --out out FOLDER
@@ -15,8 +15,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use panelqc::dataset::{DataFormat, Label, Sample, Split, read_elpv};
 use panelqc::metrics::{Evaluation, StageTimes};
 use panelqc::{
-    Frame, FrameLimits, Inspector, JsonlWriter, Model, Overlay, PanelInput, PanelReport, Policy, Status, Verdict,
-    find_panels,
+    Frame, FrameLimits, HtmlLabel, HtmlOptions, HtmlReport, Inspector, JsonlWriter, Model, Overlay, PanelInput,
+    PanelReport, Policy, Status, Verdict, find_panels,
 };
 
 /// What a person needs for one image, in milliseconds.
@@ -81,10 +81,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("guarantee              {sentence}");
     }
     println!("errors                 {}", reports.iter().filter(|r| r.status == Status::Error).count());
+    let mut page = page(&inspector, &reports, samples.as_deref())?;
     match &samples {
         Some(samples) => {
             let evaluation = Evaluation::new(&inspector, DataFormat::Elpv, samples, &reports, seconds);
             accuracy(&evaluation);
+            page.evaluation(&evaluation)?;
             fs::write(args.out.join("evaluation.json"), serde_json::to_string_pretty(&evaluation)? + "\n")?;
         }
         None => {
@@ -96,6 +98,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     speed(&reports, seconds, inspector.threads());
     println!("results                {}", results.display());
     println!("overlays               {}", overlays.display());
+    let path = args.out.join("report.html");
+    page.save(&path)?;
+    println!("page                   {}", path.display());
     if let Some(samples) = &samples {
         uncertain(&reports, samples, &overlays);
     }
@@ -123,6 +128,24 @@ fn draw(reports: &[PanelReport], folder: &Path) -> Result<(), Box<dyn std::error
         overlay.save(&Frame::load(image, &FrameLimits::default())?, 0, report, &path)?;
     }
     Ok(())
+}
+
+/// All panels on one page, with pictures and, where there are some, labels.
+fn page(
+    inspector: &Inspector,
+    reports: &[PanelReport],
+    samples: Option<&[Sample]>,
+) -> Result<HtmlReport, Box<dyn std::error::Error>> {
+    let manifest = inspector.model().manifest();
+    let options = HtmlOptions::new(&manifest.output, inspector.policy());
+    let mut page = HtmlReport::new(format!("{}: {} panels", manifest.name, reports.len()), options);
+    for (at, report) in reports.iter().enumerate() {
+        let label = samples.and_then(|samples| samples.get(at)).map(|sample| HtmlLabel::from(&sample.label));
+        let image = report.image.as_ref().filter(|_| report.status == Status::Ok);
+        let frame = image.map(|image| Frame::load(image, &FrameLimits::default())).transpose()?;
+        page.add(report, label.as_ref(), frame.as_slice())?;
+    }
+    Ok(page)
 }
 
 fn accuracy(e: &Evaluation) {

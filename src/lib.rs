@@ -29,7 +29,8 @@
 //! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
 //!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them;
 //! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`] gave; it is written as JSON lines
-//!   ([`JsonlWriter`]), CSV ([`CsvWriter`]), COCO results ([`CocoWriter`]) or drawn ([`Overlay`]);
+//!   ([`JsonlWriter`]), CSV ([`CsvWriter`]), COCO results ([`CocoWriter`]), drawn ([`Overlay`]), or shown all together
+//!   on a page ([`HtmlReport`]);
 //! * [`Error`] says what was expected and what was found, and [`Error::fault`] who has to act;
 //! * [`dataset`] reads labelled data and [`metrics`] measures against it.
 //!
@@ -65,7 +66,10 @@ pub use model::{
     Activation, Format, GoldenConfig, Manifest, Model, Normalize, OutputConfig, Outputs, Port, Precision, RuntimeInfo,
     Signature, Task, init_runtime,
 };
-pub use report::{CocoWriter, CsvWriter, JsonlWriter, Overlay, PanelError, PanelReport, Status, Timings, Trace};
+pub use report::{
+    CocoWriter, CsvWriter, HtmlLabel, HtmlOptions, HtmlReport, JsonlWriter, Overlay, PanelError, PanelReport, Status,
+    Timings, Trace,
+};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
 pub use verdict::{
     Bounded, Calibrated, Calibration, Guarantee, Judgement, Limits, Method, Monitor, Policy, ScoredPanel, Verdict,

@@ -103,6 +103,48 @@ fn the_rules_of_a_policy_are_kept_and_counted() {
 }
 
 #[test]
+fn decisions_of_persons_are_labels() {
+    let dir = tempfile::tempdir().unwrap();
+    cells(dir.path(), 60, |i| i % 2 == 1);
+    let (file, policy) = (dir.path().join("decisions.json"), dir.path().join("policy.toml"));
+    let decide = |count: u32| {
+        let lines: Vec<_> = (0..count)
+            .map(|i| {
+                let word = if i % 2 == 1 { "defective" } else { "good" };
+                format!("{{\"panel\":\"cell_{i:03}\",\"decision\":\"{word}\",\"kind\":null,\"at\":\"2026-11-24T12:00:00Z\"}}")
+            })
+            .collect();
+        let head = "{\"schema\":1,\"model\":null,\"manifest\":null,\"policy\":null,\"panels\":60,\"decisions\":[\n";
+        fs::write(&file, format!("{head}{}\n]}}\n", lines.join(",\n"))).unwrap();
+    };
+    let calibrate = || {
+        let mut program = panelqc();
+        program.arg("calibrate").arg("--model").arg(project(MODEL)).arg("--data").arg(dir.path().join("images"));
+        run(program.arg("--decisions").arg(&file).args(["--max-miss", "0.1", "--out"]).arg(&policy))
+    };
+    decide(60);
+    let (status, stdout, stderr) = calibrate();
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stdout.contains("60 (30 defective, 30 good"), "{stdout}");
+    // Only some of the panels: they may have been chosen by their verdict.
+    decide(59);
+    let (status, _, stderr) = calibrate();
+    assert!(status == 2 && stderr.contains("each of the 60 panels of the report, found 59"), "{stderr}");
+    // Beside labels they change those of their panels.
+    decide(1);
+    let text = fs::read_to_string(dir.path().join("labels.csv")).unwrap();
+    fs::write(dir.path().join("labels.csv"), text.replacen(" 0 ", " 1 ", 1)).unwrap();
+    let mut program = on_cells("calibrate", dir.path());
+    let (status, stdout, stderr) =
+        run(program.arg("--decisions").arg(&file).args(["--max-miss", "0.1", "--out"]).arg(&policy));
+    assert_eq!(status, 0, "{stderr}");
+    assert!(
+        stderr.contains("1 decisions, 1 against the label") && stdout.contains("(30 defective, 30 good"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn too_few_panels_are_refused_before_any_is_inspected() {
     let dir = tempfile::tempdir().unwrap();
     cells(dir.path(), 20, |i| i % 2 == 1);

@@ -39,6 +39,7 @@ fn batch_inspection_of_a_plain_folder() {
     assert!(text.contains("images                 3\n") && text.contains("images a second"), "{text}");
     assert_eq!(fs::read_to_string(out.join("results.jsonl")).unwrap().lines().count(), 3);
     assert!(out.join("overlays/cell_002.png").is_file());
+    assert!(text.contains("report.html\n") && out.join("report.html").is_file(), "{text}");
 }
 
 #[test]

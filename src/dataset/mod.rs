@@ -1,6 +1,7 @@
 //! Readers of labelled data. Malformed labels are errors with file and line.
 
 mod coco;
+mod decisions;
 mod deeppcb;
 mod elpv;
 mod folders;
@@ -21,8 +22,10 @@ use image::metadata::Orientation;
 use crate::defect::Kind;
 use crate::error::{Error, Result};
 use crate::frame::PanelFiles;
+use crate::report::HtmlLabel;
 
 pub use coco::read_coco;
+pub use decisions::{Decision, Decisions};
 pub use deeppcb::{read_deeppcb, templates};
 pub use elpv::read_elpv;
 pub use folders::read_folders;
@@ -81,6 +84,21 @@ impl Label {
             Label::Kinds(kinds) => kinds.clone(),
             Label::Probability(_) => BTreeSet::new(),
         }
+    }
+}
+
+impl From<&Label> for HtmlLabel {
+    fn from(label: &Label) -> Self {
+        let mut shown = HtmlLabel::new(label.is_defective());
+        match label {
+            Label::Boxes(truths) => shown.boxes = truths.iter().map(|t| (t.kind.clone(), t.bbox)).collect(),
+            Label::Kinds(kinds) => {
+                let names: Vec<_> = kinds.iter().map(Kind::as_str).collect();
+                shown.text = (!names.is_empty()).then(|| names.join(", "));
+            }
+            Label::Probability(p) => shown.text = Some(format!("defective with probability {p:.2}")),
+        }
+        shown
     }
 }
 

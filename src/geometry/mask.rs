@@ -180,6 +180,23 @@ impl Mask {
         })
     }
 
+    /// The same region of the image made small, its long edge at most `edge` pixels: a pixel belongs to it when any part
+    /// of it does, so that nothing is lost.
+    pub(crate) fn shrink(&self, edge: u32) -> Self {
+        let long = self.width.max(self.height);
+        if long <= edge {
+            return self.clone();
+        }
+        let small = |at: u32| (u64::from(at) * u64::from(edge) / u64::from(long)) as u32;
+        let (width, height) = (small(self.width - 1) + 1, small(self.height - 1) + 1);
+        let mut inside = vec![false; width as usize * height as usize];
+        for (x, y, n) in self.runs() {
+            let column = small(x) as usize * height as usize;
+            inside[column + small(y) as usize..=column + small(y + n - 1) as usize].fill(true);
+        }
+        Self::from_fn(width, height, |x, y| inside[(x * height + y) as usize])
+    }
+
     /// The smallest box around the region, `None` for an empty one.
     pub fn bounds(&self) -> Option<PixelBox> {
         let mut bounds: Option<(u32, u32, u32, u32)> = None;
@@ -252,6 +269,14 @@ mod tests {
     fn a_window_as_high_as_the_image_ends_where_it_ends() {
         let mask = Mask::from_window((5, 2), (1, 0), 2, &[true; 4]);
         assert_eq!(mask, Mask::from_fn(5, 2, |x, _| x == 1 || x == 2));
+    }
+
+    #[test]
+    fn a_small_mask_keeps_every_part() {
+        let mask = Mask::from_fn(1000, 500, |x, y| (x == 999 && y == 499) || (x < 100 && y < 50));
+        let small = mask.shrink(100);
+        assert_eq!(small, Mask::from_fn(100, 50, |x, y| (x == 99 && y == 49) || (x < 10 && y < 5)));
+        assert_eq!(small.shrink(100), small);
     }
 
     #[test]

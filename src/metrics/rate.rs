@@ -31,7 +31,10 @@ impl Rate {
         let scale = 1.0 / (1.0 + Z * Z / n);
         let centre = scale * (p + Z * Z / (2.0 * n));
         let half = scale * Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        Rate { count, of, value: Some(p), low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
+        // At the ends the formula gives 0 and 1, but for rounding.
+        let low = if count == 0 { 0.0 } else { centre - half };
+        let high = if count >= of { 1.0 } else { centre + half };
+        Rate { count, of, value: Some(p), low, high }
     }
 
     /// The exact 95 % interval (Clopper and Pearson 1934): wider than Wilson's, and never below its confidence, also

@@ -13,6 +13,7 @@ cargo xtask fetch     fetch ONNX Runtime and the solar-cell pictures into target
 cargo xtask verify    measure both models on the labelled data that is there, and compare with Python's results
 cargo xtask parity    make tests/parity anew with the exporters' own packages (minutes, some GB)
 cargo xtask reference make the numbers of other implementations in tests/reference anew (minutes, some GB)
+cargo xtask page      test the HTML page in headless Chromium (with FILES: photograph those pages instead)
 cargo xtask bench     run the criterion benches (arguments go to cargo bench)
 ";
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         "verify" => verify(),
         "parity" => parity(),
         "reference" => reference(),
+        "page" => page(&rest),
         "bench" => bench(&rest),
         _ => Err(HELP.into()),
     };
@@ -159,6 +161,15 @@ fn reference() -> Result<(), Failure> {
     }
     println!("== comparing");
     test(&["--test", "reference", "--test", "guarantee"].map(str::to_owned))
+}
+
+/// A program of its own outside of the workspace, whose dependencies no other command pays for.
+fn page(rest: &[String]) -> Result<(), Failure> {
+    let mut command = cargo()?;
+    command.args(["run", "--quiet", "--locked", "--manifest-path"]).arg(root().join("xtask/page/Cargo.toml"));
+    command.env("CARGO_TARGET_DIR", target()).arg("--").args(rest);
+    eprintln!("building (minutes the first time) ...");
+    run(&mut command)
 }
 
 fn bench(rest: &[String]) -> Result<(), Failure> {

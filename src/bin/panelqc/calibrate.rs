@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         MethodArg::ConformalRisk => Method::ConformalRisk,
     };
     let builder = args.engine.builder_without_policy()?;
-    let samples = args.data.samples(builder.model())?;
+    let samples = args.data.fair_samples(builder.model())?;
     // Too few panels are refused before an hour is spent on them.
     let unscored = samples.iter().map(|s| (s.label.is_defective(), s.label.kinds()));
     let unscored: Vec<_> = unscored.map(|(defective, kinds)| ScoredPanel { score: None, defective, kinds }).collect();

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use panelqc::dataset::{DataFormat, Sample, Split, read, templates};
-use panelqc::{Inspector, Kind, Model, PanelReport};
+use panelqc::dataset::{DataFormat, Decisions, Sample, Split, read, templates};
+use panelqc::{Inspector, Kind, Model, PanelInput, PanelReport, find_panels};
 
 use super::Failure;
 use super::engine::{progress_bar, reported};
@@ -16,9 +16,12 @@ pub(super) struct DataArgs {
     /// Folder of labelled images (for `coco` the JSON file will do too).
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// How the labels are laid out: see docs/METRICS.md.
-    #[arg(long, value_parser = PossibleValuesParser::new(DataFormat::ALL.map(DataFormat::as_str)).try_map(|name| name.parse::<DataFormat>()))]
-    pub(super) format: DataFormat,
+    /// How the labels are laid out: see docs/METRICS.md. May be left out where the decisions are the only labels.
+    #[arg(long, required_unless_present = "decisions", value_parser = PossibleValuesParser::new(DataFormat::ALL.map(DataFormat::as_str)).try_map(|name| name.parse::<DataFormat>()))]
+    format: Option<DataFormat>,
+    /// What persons decided on a report's page: it takes the place of the labels.
+    #[arg(long, value_name = "decisions.json")]
+    decisions: Option<PathBuf>,
     /// List of the panels to use, one id a line [default: all].
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
@@ -28,10 +31,56 @@ pub(super) struct DataArgs {
 }
 
 impl DataArgs {
+    /// How the labels are laid out; decisions alone are classes of panels.
+    pub(super) fn format(&self) -> DataFormat {
+        self.format.unwrap_or(DataFormat::Folders)
+    }
+
+    /// What the set is called, with its part, for a title.
+    pub(super) fn title(&self) -> String {
+        let set = self.format.map_or("decisions", DataFormat::as_str);
+        let part = self.split.as_ref().and_then(|list| list.file_stem()).unwrap_or_default().to_string_lossy();
+        format!("{set} {part}").trim_end().to_owned()
+    }
+
+    /// As [`samples`](Self::samples), for what is guaranteed: decisions alone have to be on every panel of their report.
+    pub(super) fn fair_samples(&self, model: &Model) -> Result<Vec<Sample>, Failure> {
+        let samples = self.samples(model)?;
+        if let (None, Some(path)) = (self.format, &self.decisions) {
+            let decisions = Decisions::load(path)?;
+            if !decisions.is_complete() {
+                return Err(format!(
+                    "--decisions {}: expected a decision on each of the {} panels of the report, found {}: panels chosen \
+                     by their verdict are no sample of the line (give --format where the others have labels)",
+                    path.display(),
+                    decisions.panels(),
+                    decisions.iter().len()
+                )
+                .into());
+            }
+        }
+        Ok(samples)
+    }
+
     /// The labelled panels; what labels and model call differently is said on stderr.
     pub(super) fn samples(&self, model: &Model) -> Result<Vec<Sample>, Failure> {
         let output = &model.manifest().output;
-        let mut samples = read(self.format, &self.data, &output.good)?;
+        let decisions = self.decisions.as_ref().map(Decisions::load).transpose()?;
+        let mut samples = match (self.format, &decisions) {
+            (Some(format), _) => read(format, &self.data, &output.good)?,
+            (None, Some(decisions)) => {
+                let panels = find_panels(std::slice::from_ref(&self.data), None)?.into_iter();
+                decisions.samples(panels.filter_map(|panel| match panel {
+                    PanelInput::Files(files) => Some(files),
+                    _ => None,
+                }))?
+            }
+            (None, None) => return Err("--format: expected one, or --decisions, found none".into()),
+        };
+        if let (Some(_), Some(decisions)) = (self.format, &decisions) {
+            let changed = decisions.apply(&mut samples)?;
+            eprintln!("panelqc: {} decisions, {changed} against the label", decisions.iter().len());
+        }
         if let Some(list) = &self.split {
             let split = Split::load(list)?;
             if split.is_empty() {

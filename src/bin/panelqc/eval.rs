@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use panelqc::Task;
 use panelqc::metrics::{Evaluation, Evaluator, KindConfusion, Rate};
+use panelqc::{HtmlLabel, Task};
 
 use super::Failure;
 use super::data::{DataArgs, FLOOR};
 use super::engine::{EngineArgs, progress_bar, reported};
 use super::gates::Gates;
 use super::output::writing;
+use super::page;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -19,6 +20,9 @@ pub(super) struct Args {
     engine: EngineArgs,
     #[command(flatten)]
     data: DataArgs,
+    /// Write one page with figures, charts, gallery and review queue, that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Write the numbers as one JSON object.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -40,17 +44,34 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
     let bar = progress_bar(samples.len() as u64);
     let start = Instant::now();
-    let mut evaluator = Evaluator::new(&inspector, args.data.format);
+    let mut evaluator = Evaluator::new(&inspector, args.data.format());
+    // The page is drawn afterwards, so that it does not count in the times.
+    let mut shown = Vec::new();
     let files: Vec<_> = samples.iter().map(|sample| sample.files.clone()).collect();
     for (sample, result) in samples.into_iter().zip(inspector.inspect_batch(files)) {
         bar.inc(1);
-        evaluator.add(sample, reported(result, &bar));
+        let report = reported(result, &bar);
+        if args.html.is_some() {
+            let mut report = report.clone();
+            report.maps.clear();
+            shown.push((HtmlLabel::from(&sample.label), sample.files.frames.clone(), report));
+        }
+        evaluator.add(sample, report);
     }
     bar.finish_and_clear();
     let evaluation = evaluator.finish(start.elapsed().as_secs_f64());
     print(&evaluation, inspector.threads(), inspector.batch())?;
     if let Some(path) = &args.json {
         write_json(path, &evaluation)?;
+    }
+    if let Some(path) = &args.html {
+        let title = format!("{}: {}", inspector.model().manifest().name, args.data.title());
+        let mut page = page::page(&inspector, title);
+        for (label, files, report) in &shown {
+            page::add(&mut page, report, Some(label), files)?;
+        }
+        page.evaluation(&evaluation)?;
+        page.save(path)?;
     }
     let broken = args.gates.broken(&evaluation);
     for gate in &broken {

@@ -8,6 +8,7 @@ use panelqc::{Frame, FrameLimits, Overlay, PanelInput, PanelReport, Status, Verd
 use super::Failure;
 use super::engine::{EngineArgs, progress_bar, reported};
 use super::output::{Earlier, OutputFormat, Sink, overlay_path, writing};
+use super::page;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -25,6 +26,9 @@ pub(super) struct Args {
     /// Draw the result into a copy of each image, in OUT/overlays.
     #[arg(long, requires = "out")]
     overlay: bool,
+    /// Write OUT/report.html: one page with charts, gallery and review queue, that needs nothing else.
+    #[arg(long, requires = "out")]
+    html: bool,
     /// Leave out the panels that OUT/results.jsonl has already, and append the rest.
     #[arg(long, requires = "out")]
     resume: bool,
@@ -47,9 +51,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         None => None,
     };
+    let name = &inspector.model().manifest().name;
+    let mut page = args.html.then(|| page::page(&inspector, format!("{name}: {}", args.images[0].display())));
     let mut earlier = Earlier::default();
     if let Some(file) = file.as_ref().filter(|_| args.resume) {
         earlier = Earlier::read(file, &inspector.trace())?;
+        if let Some(page) = &mut page {
+            earlier.show(file, &panels, page)?;
+        }
         panels.retain(|panel| !earlier.panels.contains(panel.id()));
     }
     let kinds = &inspector.model().manifest().output.kinds;
@@ -62,17 +71,24 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let bar = progress_bar(panels.len() as u64);
     let mut tally = Tally::default();
     let start = Instant::now();
-    let files: Vec<_> = if pictures.is_some() { panels.iter().map(files_of).collect() } else { Vec::new() };
+    let files: Vec<_> =
+        if pictures.is_some() || page.is_some() { panels.iter().map(files_of).collect() } else { Vec::new() };
     for (at, result) in inspector.inspect_batch(panels).enumerate() {
         let report = reported(result, &bar);
         sink.write(&report)?;
         if let Some(pictures) = pictures.as_mut().filter(|_| report.status == Status::Ok) {
             pictures.draw(&report, &files[at])?;
         }
+        if let Some(page) = &mut page {
+            page::add(page, &report, None, &files[at])?;
+        }
         tally.add(&report);
         bar.inc(1);
     }
     sink.finish()?;
+    if let (Some(page), Some(folder)) = (page, &args.out) {
+        page.save(folder.join("report.html"))?;
+    }
     bar.finish_and_clear();
     tally.print(start.elapsed().as_secs_f64(), earlier.panels.len());
     if let Some(folder) = &args.out {
@@ -81,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(tally.errors + earlier.errors > 0)))
 }
 
-fn files_of(panel: &PanelInput) -> Vec<PathBuf> {
+pub(super) fn files_of(panel: &PanelInput) -> Vec<PathBuf> {
     match panel {
         PanelInput::Files(files) => files.frames.clone(),
         other => other.image().map(Path::to_path_buf).into_iter().collect(),

@@ -12,6 +12,7 @@ mod init;
 mod inspect;
 mod monitor;
 mod output;
+mod page;
 
 use std::process::ExitCode;
 

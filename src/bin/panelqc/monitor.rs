@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(path) if path.exists() => State::read(path, hash)?,
         _ => State::new(guarantee, hash, args.confidence)?,
     };
-    let mut samples = args.data.samples(inspector.model())?;
+    let mut samples = args.data.fair_samples(inspector.model())?;
     let all = samples.len();
     samples.retain(|sample| !state.panels.contains(&sample.files.id));
     if samples.len() < all {

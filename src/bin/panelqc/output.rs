@@ -1,11 +1,13 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use panelqc::{CocoWriter, CsvWriter, Error, JsonlWriter, Kind, PanelReport, Trace};
+use panelqc::{CocoWriter, CsvWriter, Error, HtmlReport, JsonlWriter, Kind, PanelInput, PanelReport, Trace};
 
 use super::Failure;
+use super::inspect::files_of;
+use super::page::frames as frames_of;
 
 /// How results are written.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -119,6 +121,21 @@ impl Earlier {
             file.set_len(whole as u64).map_err(|e| writing(path, e))?;
         }
         Ok(earlier)
+    }
+
+    /// Puts the results in `path` onto a page, with the pictures of those `panels` that are still there.
+    pub(super) fn show(&self, path: &Path, panels: &[PanelInput], page: &mut HtmlReport) -> Result<(), Failure> {
+        let files: HashMap<&str, &PanelInput> = panels.iter().map(|panel| (panel.id(), panel)).collect();
+        let Some(file) = (!self.panels.is_empty()).then(|| File::open(path)).transpose()? else { return Ok(()) };
+        for line in BufReader::new(file).lines() {
+            let line = line?;
+            let value: serde_json::Value = serde_json::from_str(&line)?;
+            let panel = value["panel"].as_str().and_then(|id| files.get(id)).filter(|_| value["status"] == "ok");
+            let frames = panel.map_or_else(Vec::new, |panel| files_of(panel));
+            // A picture that cannot be read any more does not make the result one that was not made.
+            page.add_line(&line, None, &frames_of(&frames).unwrap_or_default())?;
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,134 @@
+//! The page that is tested: rendered boards, inspected by the real model.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::GrayImage;
+use panelqc::{
+    Frame, HtmlLabel, HtmlOptions, HtmlReport, Inspector, Kind, Model, Panel, PanelInput, PanelReport, Pixels, Policy,
+};
+
+use super::browser::Failure;
+
+#[path = "../../../tests/common/render.rs"]
+#[allow(dead_code)] // the tests need more of it
+mod render;
+
+/// What ends a script, an attribute and a line where it is taken for markup.
+pub(crate) const NASTY: &str = "<script>alert(1)</script>\"&'";
+
+/// Panels with their labels and frames.
+pub(crate) struct Fixture {
+    inspector: Inspector,
+    pub(crate) panels: Vec<(PanelReport, Option<HtmlLabel>, Vec<Frame>)>,
+}
+
+impl Fixture {
+    /// Inspects rendered boards with the model of `root`, one of whose kinds gets a name that no kind has.
+    pub(crate) fn new(root: &Path, folder: &Path) -> Result<Self, Failure> {
+        let model = folder.join("model");
+        fs::create_dir_all(&model)?;
+        fs::copy(root.join("models/pcb/model.onnx"), model.join("model.onnx"))?;
+        let manifest = fs::read_to_string(root.join("models/pcb/model.toml"))?;
+        if !manifest.contains("\"open\"") {
+            return Err("models/pcb/model.toml: expected the kind \"open\", found none".into());
+        }
+        fs::write(model.join("model.toml"), manifest.replace("\"open\"", &format!("{NASTY:?}")))?;
+        let policy = "schema = 1\nname = \"page\"\n[default]\nreview = 0.38\nfail = 0.9\n";
+        let inspector = Inspector::builder(Model::load(&model)?)
+            .policy(Policy::parse(policy, Path::new("page.toml"))?)
+            .floor(0.02)
+            .build()?;
+
+        let (mut inputs, mut labels, mut frames) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 0..30u32 {
+            let (test, template) = render::board(number);
+            // Every third board is a good one; the defects of the others are faint to clear.
+            let good = number % 3 == 0;
+            let strength = if good { 0.0 } else { 0.04 + (number * 7 % 30) as f32 / 75.0 };
+            let test = faint(&test, &template, strength);
+            let id = match number {
+                4 => NASTY.to_owned(),
+                number => format!("line 3/board {number:02}"),
+            };
+            let test = frame(&test)?;
+            let panel = if number == 7 {
+                Panel::from_frames(id, vec![test.clone(), frame(&pale(&template))?])?
+            } else {
+                Panel::new(id, test.clone())
+            };
+            // One has no template: it cannot be inspected.
+            inputs.push(if number == 11 { panel.clone() } else { panel.clone().with_reference(frame(&template)?) });
+            // One has no label, and one a wrong one.
+            labels.push((number != 13).then(|| HtmlLabel::new(!good && number != 20)));
+            frames.push(if number == 11 { Vec::new() } else { panel.frames().to_vec() });
+        }
+        let reports = inspector.inspect_batch(inputs.into_iter().map(PanelInput::from));
+        let reports: Vec<PanelReport> = reports.map(|r| r.unwrap_or_else(|failed| failed.to_report())).collect();
+        let panels =
+            reports.into_iter().zip(labels).zip(frames).map(|((report, label), frames)| (report, label, frames));
+        Ok(Fixture { panels: panels.collect(), inspector })
+    }
+
+    /// Writes the page of the boards.
+    pub(crate) fn boards(&self, path: PathBuf) -> Result<PathBuf, Failure> {
+        let mut page = HtmlReport::new(format!("boards of {NASTY}"), self.options());
+        for (report, label, frames) in &self.panels {
+            page.add(report, label.as_ref(), frames)?;
+        }
+        page.save(&path)?;
+        Ok(path)
+    }
+
+    /// Writes a page of `count` panels with large pictures that compress badly.
+    pub(crate) fn many(&self, count: usize, path: PathBuf) -> Result<PathBuf, Failure> {
+        let mut page = HtmlReport::new(format!("{count} panels"), self.options());
+        let noisy: Vec<Frame> = (0..30).map(noise).collect::<Result<_, _>>()?;
+        for (number, ((report, ..), frame)) in self.panels.iter().zip(&noisy).cycle().take(count).enumerate() {
+            let mut line = serde_json::to_value(report)?;
+            line["panel"] = format!("panel {number:04}").into();
+            page.add_line(&line.to_string(), None, std::slice::from_ref(frame))?;
+        }
+        page.save(&path)?;
+        Ok(path)
+    }
+
+    /// The kind of that number.
+    pub(crate) fn kind(&self, number: usize) -> Option<&Kind> {
+        self.inspector.model().manifest().output.kinds.get(number)
+    }
+
+    fn options(&self) -> HtmlOptions {
+        HtmlOptions::new(&self.inspector.model().manifest().output, self.inspector.policy())
+    }
+}
+
+fn frame(image: &GrayImage) -> Result<Frame, Failure> {
+    Ok(Frame::new(image.width(), image.height(), Pixels::Gray8(image.as_raw().clone()))?)
+}
+
+/// The same in two near grays.
+fn pale(image: &GrayImage) -> GrayImage {
+    GrayImage::from_fn(image.width(), image.height(), |x, y| image::Luma([150 + image.get_pixel(x, y).0[0] / 4]))
+}
+
+/// The template with this part of what is different on the test image.
+fn faint(test: &GrayImage, template: &GrayImage, strength: f32) -> GrayImage {
+    GrayImage::from_fn(test.width(), test.height(), |x, y| {
+        let [from, to] = [template, test].map(|image| f32::from(image.get_pixel(x, y).0[0]));
+        image::Luma([(from + (to - from) * strength) as u8])
+    })
+}
+
+/// A board under noise.
+fn noise(seed: u32) -> Result<Frame, Failure> {
+    let (mut board, _) = render::board(seed);
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    for pixel in board.pixels_mut() {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        pixel.0[0] = (pixel.0[0] / 2).saturating_add((state >> 28) as u8 * 2);
+    }
+    frame(&board)
+}
