@@ -56,7 +56,7 @@ NAMES = ["open", "short", "spur", "mousebite", "operator's mark"]
 HARD_NAMES = ["open", "short", "spur", "operator's mark", "2\" operator's mark", "Öl"]
 # distance that every decision keeps from its limit: confidence, IoU, and the confidences of two boxes or two kinds
 MARGIN = {"confidence": 2e-3, "iou": 5e-3, "order": 2e-3}
-FEWEST, MOST, LEAST = 3, 30, 60  # boxes a picture, pixels a mask
+FEWEST, MOST, LEAST = 3, 30, 50  # boxes a picture, pixels a mask
 # share of a mask's pixels whose sum may lie this close to the limit 0, where the order of additions decides
 MASK_MARGIN, UNSURE = 1e-4, 2e-3
 # how far the confidences and the boxes (pixels of the model) found may move where half the pixels are off by one step
