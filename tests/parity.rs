@@ -224,7 +224,7 @@ fn probabilities_are_the_exporters() {
 
 #[test]
 fn yolo_detections_are_ultralytics() {
-    for name in ["yolov5-detect", "yolov8-detect", "yolo11-detect-nms", "yolo26-detect"] {
+    for name in ["yolov5-detect", "yolov5-segment", "yolov8-detect", "yolo11-detect-nms", "yolo26-detect"] {
         Case::open(name).defects();
     }
     // A graph of dynamic size: the exporter pads to multiples of the stride by default, and to a square with rect=False.

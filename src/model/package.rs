@@ -169,7 +169,7 @@ impl Model {
     }
 
     /// The largest batch that the graph takes; `None` when its batch axis is dynamic. A smaller batch is filled up. It
-    /// is 1 for a graph whose outputs have no batch axis, and for one that takes frames of any size.
+    /// is 1 for a graph whose outputs have no batch axis, and with fit `source`.
     pub fn max_batch(&self) -> Option<usize> {
         let single = self.layout.single() || self.manifest.input.fit == Fit::Source;
         if single { Some(1) } else { self.form.batch }

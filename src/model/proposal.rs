@@ -131,7 +131,12 @@ fn kinds(format: Format, signature: &Signature) -> Option<Vec<Kind>> {
         Format::YoloObb | Format::End2endObb | Format::Rtdetr => None,
         Format::End2end => (along(2, 6)? == 0).then(|| vec![Kind::new("kind0")]),
         Format::Detr => {
-            let logits = of_rank(3).find(|p| p.shape[2].is_some_and(|n| n != 4))?;
+            // RF-DETR's exporter has a last number that is no kind.
+            if let Some(labels) = of_rank(3).find(|p| p.name == "labels") {
+                return numbered(labels.shape[2]?.checked_sub(1)?);
+            }
+            let named = of_rank(3).find(|p| matches!(&*p.name, "logits" | "pred_logits"));
+            let logits = named.or_else(|| of_rank(3).find(|p| p.shape[2].is_some_and(|n| n != 4)))?;
             numbered(logits.shape[2]?)
         }
         Format::Boxes => Some(vec![Kind::new("background"), Kind::new("kind1")]),
@@ -140,5 +145,29 @@ fn kinds(format: Format, signature: &Signature) -> Option<Vec<Kind>> {
             None => Some(vec![Kind::new("kind0")]),
         },
         Format::Anomaly => Some(vec![Kind::new("anomaly")]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_a_set_of_proposals_are_counted_by_name() {
+        let port = |name: &str, last: usize| Port {
+            name: name.to_owned(),
+            element: "f32".to_owned(),
+            shape: vec![Some(1), Some(20), Some(last)],
+        };
+        let count = |outputs: Vec<Port>| {
+            let input = Port { shape: [1, 3, 64, 64].map(Some).to_vec(), ..port("input", 0) };
+            let signature = Signature { inputs: vec![input], outputs };
+            let proposed = from_shapes(Path::new("m.onnx"), &signature, None, None);
+            proposed.map(|manifest| (manifest.output.format, manifest.output.kinds.len()))
+        };
+        assert_eq!(count(vec![port("dets", 4), port("labels", 4)]), Ok((Format::Detr, 3)));
+        assert_eq!(count(vec![port("logits", 4), port("pred_boxes", 4)]), Ok((Format::Detr, 4)));
+        let (_, candidates) = count(vec![port("a", 7), port("b", 4)]).unwrap_err();
+        assert!(candidates.contains("yolo-v5; task detect with format detr"), "{candidates}");
     }
 }

@@ -56,7 +56,7 @@ NAMES = ["open", "short", "spur", "mousebite", "operator's mark"]
 HARD_NAMES = ["open", "short", "spur", "operator's mark", "2\" operator's mark", "Öl"]
 # distance that every decision keeps from its limit: confidence, IoU, and the confidences of two boxes or two kinds
 MARGIN = {"confidence": 2e-3, "iou": 5e-3, "order": 2e-3}
-FEWEST, MOST, LEAST = 3, 30, 60  # boxes a picture, pixels a mask
+FEWEST, MOST, LEAST = 3, 30, 50  # boxes a picture, pixels a mask
 # share of a mask's pixels whose sum may lie this close to the limit 0, where the order of additions decides
 MASK_MARGIN, UNSURE = 1e-4, 2e-3
 # how far the confidences and the boxes (pixels of the model) found may move where half the pixels are off by one step
@@ -177,9 +177,9 @@ def tune(model, pictures):
         settle(model, pictures)
         layers, outs, before = family5().heads(model)
         for layer, seen, plain in inputs_of(layers, model, pictures):
-            deviations = [0.4] * 4 + [1.5] + [2.0] * (before - 5) + [1.2] * (outs - before)
+            deviations = [0.4] * 4 + [1.5] + [2.0] * (before - 5) + [0.4] * (outs - before)
             spread(layer, seen, plain, torch.tensor(deviations * 3))
-            layer.bias.data.view(3, outs)[:, before:] += 0.6  # masks that fill most of their box, as below
+            layer.bias.data.view(3, outs)[:, before:] += 0.2  # masks that fill most of their box, as below
         return [layer.bias.data.view(3, outs)[:, 5:before] for layer in layers]
     net = model.model
     if hasattr(net, "end2end") and getattr(net.model[-1], "one2one_cv2", None) is not None:
@@ -491,7 +491,7 @@ def find(case, path, files, pictures, rect=False):
     With `rect`, the peer's default, a graph of dynamic size is fed the smallest multiple of the stride and not a square.
     """
     if case["family"] == "yolov5":
-        return family5().find(case, path, files, pictures, fed, (CONFIDENCE, IOU, SIZE))
+        return family5().find(case, path, files, pictures, fed, (CONFIDENCE, IOU, SIZE, MASK_MARGIN))
     task = case.get("task", "detect")
     model = RTDETR(path) if "decoder" in case else YOLO(path, task=task)
     images, raws = {}, []

@@ -68,7 +68,8 @@ def export(model, path, size, opset):
 
 
 def masks_of(prototypes, rows, boxes, picture, placed):
-    """bool [n, height, width]: the package's `process_mask_native`, cut where the letterbox put the picture.
+    """float32 [n, height, width], masks where above 0.5: the package's `process_mask_native`, cut where the letterbox
+    put the picture.
 
     The package cuts whole cells of 4 pixels, which is the same where the padding is a multiple of 4. Otherwise the
     cells are enlarged first, as Ultralytics mended it in its own `process_mask_native` of today.
@@ -76,17 +77,19 @@ def masks_of(prototypes, rows, boxes, picture, placed):
     (width, height), (left, top), (_, rows_high, columns) = *placed, prototypes.shape
     padding = (4 * rows_high - height) | (4 * columns - width)
     step = math.gcd(4, padding | padding // 2)
-    if step == 4:
-        return process_mask_native(prototypes, rows, boxes, picture.shape[:2]).bool()
     cells = (rows @ prototypes.float().view(len(prototypes), -1)).sigmoid().view(-1, rows_high, columns)
-    cells = interpolate(cells[None], scale_factor=4 // step, mode="bilinear", align_corners=False)[0]
+    if step < 4:
+        cells = interpolate(cells[None], scale_factor=4 // step, mode="bilinear", align_corners=False)[0]
     cells = cells[:, top // step:(top + height) // step, left // step:(left + width) // step]
-    return crop_mask(interpolate(cells[None], picture.shape[:2], mode="bilinear", align_corners=False)[0], boxes).gt(0.5)
+    found = crop_mask(interpolate(cells[None], picture.shape[:2], mode="bilinear", align_corners=False)[0], boxes)
+    if step == 4:
+        assert torch.equal(found.gt(0.5), process_mask_native(prototypes, rows, boxes, picture.shape[:2]).bool())
+    return found
 
 
 def find(case, path, files, pictures, fed, limits):
     """As `find` of `ultralytics_cases.py`."""
-    confidence, iou, size = limits
+    confidence, iou, size, margin = limits
     graph, names, segment = record.session(path), case["names"], case.get("task") == "segment"
     images, raws = {}, []
     case["least"], case["unsure"] = size * size, 0.0
@@ -102,7 +105,9 @@ def find(case, path, files, pictures, fed, limits):
         masks = [None] * len(rows)
         if segment and len(rows):
             masks = masks_of(outputs[1][0], rows[:, 6:], boxes, picture, (image["resized"], image["pad"]))
+            near, masks = (masks - 0.5).abs() < margin, masks > 0.5
             case["least"] = min(case["least"], int(masks.sum((1, 2)).min()))
+            case["unsure"] = max(case["unsure"], float((near.sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)).max()))
         defects = []
         for (*_, sure, kind), box, other, mask in zip(rows[:, :6].tolist(), boxes, own, masks):
             defect = record.defect(names[int(kind)], sure, box, None if mask is None else mask.numpy())
