@@ -166,7 +166,7 @@ fn reference() -> Result<(), Failure> {
 /// A program of its own outside of the workspace, whose dependencies no other command pays for.
 fn page(rest: &[String]) -> Result<(), Failure> {
     let mut command = cargo()?;
-    command.args(["run", "--quiet", "--locked", "--manifest-path"]).arg(root().join("xtask/page/Cargo.toml"));
+    command.args(["run", "--quiet", "--manifest-path"]).arg(root().join("xtask/page/Cargo.toml"));
     command.env("CARGO_TARGET_DIR", target()).arg("--").args(rest);
     eprintln!("building (minutes the first time) ...");
     run(&mut command)

@@ -97,10 +97,8 @@ function histogram() {
 }
 
 function riskCoverage() {
-  let points = evaluation.risk_coverage;
-  if (Array.isArray(points) && points.length > 1) {
-    points = points.map((p) => (Array.isArray(p) ? [p[0], p[1]] : [p.coverage, p.risk]));
-  } else {
+  let points = evaluation.risk_coverage && evaluation.risk_coverage.points.map((p) => [p.coverage, p.risk]);
+  if (!points || points.length < 2) {
     const sorted = labelled.filter((panel) => panel.score !== null).sort((a, b) => b.certainty - a.certainty);
     if (sorted.length < 2) return null;
     let wrong = 0;
@@ -144,7 +142,9 @@ function panelCurve() {
 function precisionRecall() {
   const given = evaluation.curves && evaluation.curves.precision_recall;
   const whole = panelCurve();
-  const curves = given ? Object.entries(given).filter(([, points]) => points.length > 0) : whole ? [["", whole]] : [];
+  const curves = given
+    ? Object.entries(given).filter(([, points]) => points.length > 0).map(([kind, points]) => [kind, points.map((p) => [p.recall, p.precision])])
+    : whole ? [["", whole]] : [];
   if (!curves.length) return null;
   // The tail, where precision falls while nothing more is found, would press the rest into a corner.
   const lows = curves.flatMap(([, points]) => points.filter((p) => p[0] <= 0.9 * Math.max(...points.map((q) => q[0]))).map((p) => p[1]));

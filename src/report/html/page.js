@@ -32,8 +32,8 @@ function summary() {
     node("p", {}, `95 % of them within ${milliseconds(latency.total.p95)}`),
     node("p", { class: "quiet" }, `${evaluation.images_per_s ? `${evaluation.images_per_s.toFixed(0)} panels a second; ` : ""}a person: ${(panels.length * PERSON_MS / 60000).toFixed(0)} min for all`));
   const { map, iou, f_score, detections } = evaluation;
-  const found = map !== undefined && map !== null && tile("Mean average precision", map.toFixed(3), iou ? `at IoU ${iou}` : null,
-    f_score !== undefined && node("p", {}, `F-score ${f_score.toFixed(3)}`),
+  const found = map !== undefined && map !== null && tile("Mean average precision", map.toFixed(4), null,
+    f_score !== undefined && node("p", {}, `F-score ${f_score.toFixed(4)}${iou ? ` at IoU ${iou}` : ""}`),
     detections && node("p", { class: "quiet" }, `${detections.right} right of ${detections.detections} found, ${detections.truths} to find`));
   byId("tiles").append(...[
     rateTile("Decided without a person", rates.decided, "panels"), time,

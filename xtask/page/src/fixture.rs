@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
+use panelqc::dataset::{DataFormat, read_deeppcb, templates};
+use panelqc::metrics::Evaluation;
 use panelqc::{
     Frame, HtmlLabel, HtmlOptions, HtmlReport, Inspector, Kind, Model, Panel, PanelInput, PanelReport, Pixels, Policy,
 };
@@ -28,7 +30,9 @@ impl Fixture {
     pub(crate) fn new(root: &Path, folder: &Path) -> Result<Self, Failure> {
         let model = folder.join("model");
         fs::create_dir_all(&model)?;
-        fs::copy(root.join("models/pcb/model.onnx"), model.join("model.onnx"))?;
+        for graph in ["model.onnx", "model.int8.onnx"] {
+            fs::copy(root.join("models/pcb").join(graph), model.join(graph))?;
+        }
         let manifest = fs::read_to_string(root.join("models/pcb/model.toml"))?;
         if !manifest.contains("\"open\"") {
             return Err("models/pcb/model.toml: expected the kind \"open\", found none".into());
@@ -76,6 +80,46 @@ impl Fixture {
         for (report, label, frames) in &self.panels {
             page.add(report, label.as_ref(), frames)?;
         }
+        page.save(&path)?;
+        Ok(path)
+    }
+
+    /// Writes the page of labelled boards that were measured, as `panelqc eval --html` does it.
+    pub(crate) fn measured(root: &Path, folder: &Path, path: PathBuf) -> Result<PathBuf, Failure> {
+        let (boards, labels) = (folder.join("set/group1/1"), folder.join("set/group1/1_not"));
+        fs::create_dir_all(&boards)?;
+        fs::create_dir_all(&labels)?;
+        for number in 0..6u32 {
+            let (test, template) = render::board(number);
+            test.save(boards.join(format!("{number}_test.jpg")))?;
+            template.save(boards.join(format!("{number}_temp.jpg")))?;
+            let s = number % 7 * 5;
+            let text = format!(
+                "{} {} {} {} 1\n400 {} 410 {} 2\n315 {} 325 {} 6\n",
+                200 + s,
+                128 + s,
+                212 + s,
+                146 + s,
+                194 + s,
+                230 + s,
+                82 + s,
+                92 + s
+            );
+            fs::write(labels.join(format!("{number}.txt")), text)?;
+        }
+        let mut samples = read_deeppcb(&folder.join("set"))?;
+        samples.extend(templates(&samples));
+        let pcb = root.join("models/pcb");
+        let policy = Policy::load(pcb.join("policy.toml"))?;
+        let inspector = Inspector::builder(Model::load(&pcb)?).policy(policy).floor(0.01).build()?;
+        let reports = inspector.inspect_batch(samples.iter().map(|s| s.files.clone()));
+        let reports: Vec<PanelReport> = reports.map(|r| r.unwrap_or_else(|failed| failed.to_report())).collect();
+        let options = HtmlOptions::new(&inspector.model().manifest().output, inspector.policy());
+        let mut page = HtmlReport::new("measured", options);
+        for (sample, report) in samples.iter().zip(&reports) {
+            page.add(report, Some(&HtmlLabel::from(&sample.label)), &[])?;
+        }
+        page.evaluation(&Evaluation::new(&inspector, DataFormat::Deeppcb, &samples, &reports, 1.0))?;
         page.save(&path)?;
         Ok(path)
     }

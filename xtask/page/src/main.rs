@@ -67,6 +67,15 @@ fn run() -> Result<(), Failure> {
     page.open(&file)?;
     photograph(&page, "boards")?;
 
+    let measured = Fixture::measured(&root, &pictures, pictures.join("measured.html"))?;
+    page.open(&measured)?;
+    page.expect("document.querySelectorAll('#charts svg').length", 4)?;
+    page.expect("[...document.querySelectorAll('#charts svg path.kind-line')].every((p) => !p.getAttribute('d').includes('NaN'))", true)?;
+    page.expect("byId('guarantee').textContent.includes('at most 1 % of defective panels pass (0 of 341')", true)?;
+    page.quiet()?;
+    page.shot("measured")?;
+    println!("ok  measured boards");
+
     let many = fixture.many(1000, pictures.join("many.html"))?;
     let bytes = fs::metadata(&many)?.len();
     let start = Instant::now();
