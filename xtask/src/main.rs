@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's commands, set-up included.
 
+mod bench;
 mod fetch;
 
 use std::path::PathBuf;
@@ -11,7 +12,8 @@ cargo xtask test      run all tests (arguments go to cargo test)
 cargo xtask fetch     fetch ONNX Runtime and the solar-cell pictures into target/, nothing else
 cargo xtask verify    measure both models on the labelled data that is there, and compare with Python's results
 cargo xtask parity    make tests/parity anew with the exporters' own packages (minutes, some GB)
-cargo xtask bench     run the criterion benches (arguments go to cargo bench)
+cargo xtask bench     measure speed against what the hardware allows and against other programs (--quick: minutes);
+                      with --criterion first: run the criterion benches (arguments go to cargo bench)
 ";
 
 type Failure = Box<dyn std::error::Error>;
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         "fetch" => fetch::runtime().and_then(|_| fetch::solar_cells()).map(|_| ()),
         "verify" => verify(),
         "parity" => parity(),
-        "bench" => bench(&rest),
+        "bench" => bench::run(&rest),
         _ => Err(HELP.into()),
     };
     match done {
@@ -98,10 +100,6 @@ fn parity() -> Result<(), Failure> {
     }
     println!("== comparing");
     test(&["--test".to_owned(), "parity".to_owned()])
-}
-
-fn bench(rest: &[String]) -> Result<(), Failure> {
-    run(cargo()?.args(["bench", "--package", "panelqc"]).args(rest))
 }
 
 /// Accuracy by `panelqc eval`, and the tests that compare with what Python gave, on all data that is there.

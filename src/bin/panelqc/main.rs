@@ -1,5 +1,6 @@
 //! The command line of `panelqc`: one file a subcommand.
 
+mod bench;
 mod check;
 mod engine;
 mod eval;
@@ -28,6 +29,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure a model against labelled images.
     Eval(eval::Args),
+    /// Measure speed on images of your own: images a second, latency, stages, and how near that is to the limit.
+    Bench(bench::Args),
     /// Load a model package, check it and run it once.
     Check(check::Args),
     /// Record images with their results in a model package, for `check` to replay.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Golden(args) => golden::run(&args),
         Command::Init(args) => init::run(&args),
