@@ -76,10 +76,12 @@ fn allocations(model: &Model, files: &[panelqc::PanelFiles], panels: &[panelqc::
             let info = measure(|| failed = step().err().or(failed.take()));
             stages[stage].1.push((info.count_total, info.bytes_total));
         };
-        note(0, &mut || Ok(drop(black_box(file.load(&limits)?))));
-        note(1, &mut || Ok(batch.push(&panel.frames()[0], panel.reference())?));
-        note(2, &mut || Ok(model.run(batch.view(), &mut outputs)?));
-        note(3, &mut || Ok(drop(black_box(decoder.decode(&outputs, 0, &batch.placements()[0])?))));
+        note(0, &mut || file.load(&limits).map(|panel| drop(black_box(panel))).map_err(Failure::from));
+        note(1, &mut || batch.push(&panel.frames()[0], panel.reference()).map_err(Failure::from));
+        note(2, &mut || model.run(batch.view(), &mut outputs).map_err(Failure::from));
+        note(3, &mut || {
+            decoder.decode(&outputs, 0, &batch.placements()[0]).map(|d| drop(black_box(d))).map_err(Failure::from)
+        });
     }
     if let Some(failure) = failed {
         return Err(failure);

@@ -158,11 +158,16 @@ fn load(input: &PanelInput) -> Result<Panel, Failure> {
 impl Numbers {
     fn print(&self, model: &str) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
-        let spread = |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.low, s.high);
+        let spread =
+            |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.low, s.high);
         writeln!(out, "model            {model}, {} threads, batch {}", self.threads, self.batch)?;
         writeln!(out, "images           {}, {} rounds: median (lowest to highest)", self.images, self.rounds)?;
         writeln!(out, "images a second  {}", spread(&self.images_per_s, 1))?;
-        writeln!(out, "limit            {}  threads / (decoding + model), each alone", spread(&self.limit_images_per_s, 1))?;
+        writeln!(
+            out,
+            "limit            {}  threads / (decoding + model), each alone",
+            spread(&self.limit_images_per_s, 1)
+        )?;
         writeln!(out, "efficiency       {}", spread(&self.efficiency, 3))?;
         writeln!(out, "ms an image*core {:.2}", self.ms_per_image_core)?;
         let stages = [

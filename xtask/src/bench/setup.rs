@@ -40,7 +40,16 @@ impl Setup {
         let mut setup =
             Setup { folder, runtime: fetch::runtime()?, python: None, missing: Vec::new(), subjects: Vec::new() };
         eprintln!("building (minutes the first time) ...");
-        run(cargo()?.args(["build", "--release", "--quiet", "--package", "panelqc", "--package", "panelqc-bench", "--bins"]))?;
+        run(cargo()?.args([
+            "build",
+            "--release",
+            "--quiet",
+            "--package",
+            "panelqc",
+            "--package",
+            "panelqc-bench",
+            "--bins",
+        ]))?;
         let pictures = setup.folder.join("pictures");
         if !pictures.join("ready").is_file() {
             eprintln!("rendering the pictures ...");
@@ -146,8 +155,15 @@ impl Setup {
                 Ok(command)
             }
             "usls" => {
-                let program = target().join("peers-usls/release/usls-peer");
-                if program.is_file() { Ok(self.on_runtime(&program)) } else { Err("it could not be built".into()) }
+                let program =
+                    target().join("peers-usls/release").join(format!("usls-peer{}", std::env::consts::EXE_SUFFIX));
+                // One of an earlier run may still be there.
+                let built = self.missing.iter().all(|(what, _)| what != "usls");
+                if built && program.is_file() {
+                    Ok(self.on_runtime(&program))
+                } else {
+                    Err("it could not be built".into())
+                }
             }
             script => {
                 let python = self.python.as_ref().ok_or("there is no Python environment for it")?;
