@@ -126,8 +126,11 @@ def work(model, cases, index, requests):
     cv2.setNumThreads(1)
     cases, pipeline, memory = Cases(cases), Pipeline(model), {}
     requests.send(None)
-    while request := requests.recv():
-        name, seconds = request
+    while True:
+        try:
+            name, seconds = requests.recv()
+        except EOFError:  # the parent is done
+            return
         case = cases[name]
         pairs = list(zip(case["files"], case.get("references") or [None] * len(case["files"])))
         if case.get("memory") and name not in memory:
