@@ -1,6 +1,6 @@
 //! The single stages: preprocess, decode, and the whole pipeline at batch 1 on one thread.
 //!
-//! Images are rendered, so that the benches run anywhere. `cargo xtask bench` runs them.
+//! Images are rendered, so that the benches run anywhere. `cargo xtask bench --criterion` runs them.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a bench stops where it cannot go on
 
 use std::hint::black_box;

@@ -634,3 +634,34 @@ fn a_manifest_to_begin_with_is_written() {
     let ((status, _, err), _) = init("segment-one", &["--task", "guess"]);
     assert!(status == 2 && err.contains("unknown variant `guess`"), "{err}");
 }
+
+#[test]
+fn bench_measures_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    write_cells(dir.path(), 4);
+    let json = dir.path().join("numbers.json");
+    let model = project("models/solar-cell");
+    let mut command = panelqc();
+    command.args(["bench", "--threads", "2", "--rounds", "2", "--json"]).arg(&json).arg("--model").arg(model);
+    let (status, out, err) = run(command.arg(dir.path()));
+    assert_eq!(status, 0, "{err}");
+    let numbers: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!((&numbers["images"], &numbers["rounds"], &numbers["threads"]), (&4.into(), &2.into(), &2.into()));
+    let number = |value: &Value| value.as_f64().unwrap();
+    let rate = number(&numbers["images_per_s"]["median"]);
+    assert!(rate > 0.0 && (number(&numbers["ms_per_image_core"]) - 2000.0 / rate).abs() < 1e-6);
+    // One panel takes at least as long as its stages.
+    assert!(number(&numbers["single_ms"]["p50"]) >= number(&numbers["ms"]["infer"]["p50"]));
+    assert!(out.contains("efficiency") && out.contains("solar-cell, 2 threads"), "{out}");
+}
+
+#[test]
+fn bench_refuses_images_that_cannot_be_inspected() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("torn.png"), b"\x89PNG").unwrap();
+    let mut command = panelqc();
+    command.arg("bench").arg("--model").arg(project("models/solar-cell"));
+    let (status, _, err) = run(command.arg(dir.path()));
+    assert_eq!(status, 2);
+    assert!(err.contains("torn.png"), "{err}");
+}

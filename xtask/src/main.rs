@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's commands, set-up included.
 
+mod bench;
 mod fetch;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ cargo xtask verify    measure both models on the labelled data that is there, an
 cargo xtask parity    make tests/parity anew with the exporters' own packages (minutes, some GB)
 cargo xtask reference make the numbers of other implementations in tests/reference anew (minutes, some GB)
 cargo xtask page      test the HTML page in headless Chromium (with FILES: photograph those pages instead)
-cargo xtask bench     run the criterion benches (arguments go to cargo bench)
+cargo xtask bench     measure speed against what the hardware allows and against other programs (--quick: minutes);
+                      with --criterion first: run the criterion benches (arguments go to cargo bench)
 ";
 
 type Failure = Box<dyn std::error::Error>;
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
         "parity" => parity(),
         "reference" => reference(),
         "page" => page(&rest),
-        "bench" => bench(&rest),
+        "bench" => bench::run(&rest),
         _ => Err(HELP.into()),
     };
     match done {
@@ -170,10 +172,6 @@ fn page(rest: &[String]) -> Result<(), Failure> {
     command.env("CARGO_TARGET_DIR", target()).arg("--").args(rest);
     eprintln!("building (minutes the first time) ...");
     run(&mut command)
-}
-
-fn bench(rest: &[String]) -> Result<(), Failure> {
-    run(cargo()?.args(["bench", "--package", "panelqc"]).args(rest))
 }
 
 /// Accuracy by `panelqc eval`, and the tests that compare with what Python gave, on all data that is there.

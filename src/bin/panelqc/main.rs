@@ -1,5 +1,6 @@
 //! The command line of `panelqc`: one file a subcommand.
 
+mod bench;
 mod calibrate;
 mod check;
 mod compare;
@@ -34,6 +35,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure a model against labelled images.
     Eval(eval::Args),
+    /// Measure speed on images of your own: images a second, latency, stages, and how near that is to the limit.
+    Bench(bench::Args),
     /// Tell whether model B is better than model A, and by how much.
     Compare(compare::Args),
     /// Load a model package, check it and run it once.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Golden(args) => golden::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
