@@ -120,7 +120,7 @@ impl State {
             let verdict = if monitor.holds() { "nothing against it" } else { "no longer holds" };
             writeln!(
                 out,
-                "{name:<15} at most {:.2} %: {verdict} ({} of {}, so above {:.2} %; evidence {:.2}, alarm at {:.2})",
+                "{name:<15} at most {:.2} %: {verdict} ({} of {}; the rate is {:.2} % or more; evidence {:.2}, alarm at {:.2})",
                 monitor.level() * 100.0,
                 monitor.count(),
                 monitor.of(),
