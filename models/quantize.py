@@ -46,10 +46,43 @@ def cell(data, panel):
     return {"image": ((gray(data / "images" / f"{panel}.png") - 127) / 128)[None, None]}
 
 
-# Name: reader, number of images, operators, convolutions from the start that stay in float, whether the last stays too.
+def blocks(model):
+    """The boards' first layers on blocks of 2x2 pixels: the same sums, but the first convolution, 6x6 at stride 2 over 3
+    channels, becomes one of 3x3 at stride 1 over 12, which fills the vector units (4.8 ms became 1.7)."""
+    graph = model.graph
+    convolution = next(node for node in graph.node if node.op_type == "Conv")
+    weights = next(t for t in graph.initializer if t.name == convolution.input[1])
+    old = numpy_helper.to_array(weights)
+    channels = [old[:, c, y::2, x::2] for c in range(3) for y in range(2) for x in range(2)]
+    weights.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(np.stack(channels, axis=1)), weights.name))
+    for attribute in convolution.attribute:
+        sizes = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1]}
+        if attribute.name in sizes:
+            attribute.ints[:] = sizes[attribute.name]
+    numbers = {"zero": 0, "one": 1, "two": 2, "eight": 8}
+    graph.initializer.extend(numpy_helper.from_array(np.array([v], np.int64), k) for k, v in numbers.items())
+    make = onnx.helper.make_node
+    # Of each pixel of a block the test comes before the template.
+    first = [
+        make("SpaceToDepth", [graph.input[0].name], ["blocks"], "blocks", blocksize=2),
+        make("Slice", ["blocks", "zero", "eight", "one", "two"], ["test"], "test"),
+        make("Slice", ["blocks", "one", "eight", "one", "two"], ["template"], "template"),
+        make("Sub", ["test", "template"], ["signed"], "signed"),
+        make("Abs", ["signed"], ["difference"], "difference"),
+        make("Concat", ["test", "template", "difference"], [convolution.input[0]], "stacked", axis=1),
+    ]
+    at = list(graph.node).index(convolution)
+    rest = list(graph.node)[at:]
+    used = {name for node in rest for name in node.input}
+    kept = [node for node in list(graph.node)[:at] if node.op_type == "Constant" and node.output[0] in used]
+    del graph.node[:]
+    graph.node.extend(first + kept + rest)
+
+
+# Name: reader, change of the graph that computes the same, number of images, operators, convolutions from the start that stay in float, whether the last stays too.
 MODELS = {
-    "pcb": (pair, 64, ["Conv", "Relu", "Add", "Resize", "Concat"], 0, False),
-    "solar-cell": (cell, 128, ["Conv", "Clip", "Add"], 6, True),
+    "pcb": (pair, blocks, 64, ["Conv", "Relu", "Add", "Resize", "Concat"], 0, False),
+    "solar-cell": (cell, None, 128, ["Conv", "Clip", "Add"], 6, True),
 }
 
 
@@ -72,7 +105,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     args = parser.parse_args()
     logging.disable(logging.WARNING)
-    reader, count, operators, first, last = MODELS[args.model]
+    reader, change, count, operators, first, last = MODELS[args.model]
     folder = HERE / args.model
 
     lines = (folder / "splits/train.txt").read_text().splitlines()
@@ -82,8 +115,16 @@ def main():
 
     source, target = folder / "model.onnx", folder / "model.int8.onnx"
     with tempfile.TemporaryDirectory() as work:
-        prepared = Path(work) / "prepared.onnx"
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        prepared, changed = Path(work) / "prepared.onnx", Path(work) / "changed.onnx"
+        model = onnx.load(source)
+        if change:
+            change(model)
+        onnx.save(model, changed)
+        quant_pre_process(changed, prepared, skip_symbolic_shape=True)
+        panel = inputs[0]
+        for name in [output.name for output in model.graph.output]:
+            same = np.abs(outputs(source, [panel], name) - outputs(prepared, [panel], name)).max()
+            assert same < 1e-3, f"{name} differs by {same}"
         convolutions = [node.name for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
         quantize_static(
             prepared,
