@@ -27,6 +27,8 @@ class Pipeline:
         model = Path(model)
         graph = model / "model.onnx" if model.is_dir() else model
         manifest = tomllib.loads(graph.with_suffix(".toml").read_text())
+        if model.is_dir() and manifest.get("precision") == "int8":
+            graph = graph.with_suffix(".int8.onnx")
         self.input, self.output = manifest["input"], manifest["output"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -153,7 +153,12 @@ impl Policy {
             let value = match limit.quantity {
                 Quantity::Count => group.len() as f64,
                 Quantity::Density => group.len() as f64 / scene.area(rule),
-                _ => group.iter().map(|&i| scene.measure(i, Quantity::Area)).sum::<f64>() / scene.area(rule),
+                _ => {
+                    let mut areas: Vec<f64> = group.iter().map(|&i| scene.measure(i, Quantity::Area)).collect();
+                    // A sum depends on the order of its terms.
+                    areas.sort_by(f64::total_cmp);
+                    areas.iter().sum::<f64>() / scene.area(rule)
+                }
             };
             let value = limit.in_unit(value, self.pixel_pitch_mm);
             if !limit.bounds.contain(value) {

@@ -9,7 +9,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::TensorRef;
-use panelqc::{Batch, Manifest};
+use panelqc::{Batch, Manifest, Precision};
 use serde_json::json;
 
 use super::Failure;
@@ -26,8 +26,7 @@ pub(super) fn serve(model: &str, cases: &str) -> Result<(), Failure> {
     let library = std::env::var_os("ORT_DYLIB_PATH").ok_or("ORT_DYLIB_PATH is not set")?;
     let environment = ort::init_from(Path::new(&library))?.with_telemetry(false).build()?;
     environment.set_log_level(ort::logging::LogLevel::Error);
-    let (graph, manifest) = package(Path::new(model));
-    let manifest = Manifest::parse(&fs::read_to_string(&manifest)?, &manifest)?;
+    let (graph, manifest) = package(Path::new(model))?;
     let mut sessions =
         (0..cases.workers).map(|_| open(&environment, &graph)).collect::<Result<Vec<_>, ort::Error>>()?;
     // The rounds of a case come one after the other.
@@ -75,10 +74,14 @@ fn together(work: &Work, sessions: &mut [Session], time: Duration, memory: bool)
 }
 
 /// Graph and manifest of a package, as `panelqc::Model::load` finds them.
-fn package(model: &Path) -> (PathBuf, PathBuf) {
-    let graph = if model.is_dir() { model.join("model.onnx") } else { model.to_path_buf() };
+fn package(model: &Path) -> Result<(PathBuf, Manifest), Failure> {
+    let mut graph = if model.is_dir() { model.join("model.onnx") } else { model.to_path_buf() };
     let manifest = graph.with_extension("toml");
-    (graph, manifest)
+    let manifest = Manifest::parse(&fs::read_to_string(&manifest)?, &manifest)?;
+    if model.is_dir() && manifest.precision == Precision::Int8 {
+        graph.set_extension("int8.onnx");
+    }
+    Ok((graph, manifest))
 }
 
 /// A session with the settings of panelqc's.
