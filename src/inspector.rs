@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ndarray::{Array2, Axis, Slice};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::decode::{Decoded, Decoder};
+use crate::decode::{DecodeScratch, Decoded, Decoder};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameLimits, Panel, PanelInput};
 use crate::model::{Model, Outputs};
@@ -415,6 +415,7 @@ struct Engine {
 struct Workspace {
     batch: Batch,
     outputs: Outputs,
+    scratch: DecodeScratch,
 }
 
 /// A panel that was read, and what became of its frames so far.
@@ -493,6 +494,7 @@ impl Engine {
         let mut workspace = idle.unwrap_or_else(|| Workspace {
             batch: Batch::new(&self.model.manifest().input, capacity),
             outputs: Outputs::default(),
+            scratch: DecodeScratch::default(),
         });
         let mut members = Vec::new();
         workspace.batch.clear();
@@ -543,12 +545,13 @@ impl Engine {
                 opened.ms.infer += ms(start.elapsed());
             }
             let start = Instant::now();
-            let placement = &workspace.batch.placements()[slot];
-            let decoded = result.and_then(|i| Ok((i, self.decoder.decode(&workspace.outputs, i, placement)?)));
+            let Workspace { batch, outputs, scratch } = &mut *workspace;
+            let placement = &batch.placements()[slot];
+            let decoded = result.and_then(|i| Ok((i, self.decoder.decode_with(outputs, i, placement, scratch)?)));
             opened.ms.postprocess += ms(start.elapsed());
             let decoded = decoded.and_then(|(i, decoded)| {
                 // Kept for measuring only: it is no part of the time an image takes.
-                let map = self.keep_maps.then(|| self.decoder.anomaly_map(&workspace.outputs, i, placement));
+                let map = self.keep_maps.then(|| self.decoder.anomaly_map(outputs, i, placement));
                 Ok((decoded, map.transpose()?.flatten()))
             });
             match decoded {

@@ -55,7 +55,7 @@ mod verdict;
 pub mod dataset;
 pub mod metrics;
 
-pub use decode::{Decoded, Decoder};
+pub use decode::{DecodeScratch, Decoded, Decoder};
 pub use defect::{Confidence, Defect, Kind};
 pub use error::{Error, Fault, Result, RuntimeError};
 pub use frame::{BitDepth, Frame, FrameLimits, Panel, PanelFiles, PanelInput, Pixels, find_panels};

@@ -8,12 +8,13 @@
 //! confidence is the highest number in it. The frame's score decides: below `confidence` no region is reported, and from there on a
 //! frame without a region gets one defect that covers it.
 
-use ndarray::{Array2, Axis, Ix2};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use super::decoder::{Decoded, Decoder};
+use super::scratch::DecodeScratch;
 use super::surface::Surface;
 use crate::defect::{Confidence, Defect};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{PixelBox, Placement};
 use crate::model::Outputs;
 
@@ -23,9 +24,11 @@ pub(super) fn decode(
     (map, score): (Option<usize>, Option<usize>),
     index: usize,
     placement: &Placement,
+    scratch: &mut DecodeScratch,
 ) -> Result<Decoded> {
     let output = &decoder.output;
-    let cells = map.map(|map| cells(decoder, outputs, map, index)).transpose()?;
+    let DecodeScratch { numbers, surface, .. } = scratch;
+    let cells = map.map(|map| cells(decoder, outputs, map, index, numbers)).transpose()?;
     let peak = || cells.iter().flatten().copied().fold(0.0, f32::max);
     let score = match score {
         None => peak(),
@@ -40,9 +43,13 @@ pub(super) fn decode(
     let kind = decoder.floors.iter().enumerate().find_map(|(kind, floor)| Some((kind, (*floor)?)));
     if let Some((kind, floor)) = kind.filter(|&(_, floor)| score >= floor) {
         if let Some(cells) = &cells {
-            let regions = Surface::new(cells.view()).regions(output.pixel_threshold, placement);
-            let reported = regions.into_iter().filter(|r| r.area >= output.min_area && r.peak >= floor);
-            defects.extend(reported.filter_map(|region| decoder.region(kind, region)));
+            Surface::new(*cells).regions(output.pixel_threshold, placement, surface);
+            for number in 0..surface.regions.len() {
+                let region = surface.regions[number];
+                if region.area >= output.min_area && region.peak >= floor {
+                    defects.extend(decoder.region(kind, &region, placement, surface));
+                }
+            }
         }
         if let Some(confidence) = Confidence::new(score).filter(|_| defects.is_empty()) {
             let (width, height) = placement.source;
@@ -62,16 +69,26 @@ pub(super) fn surface(
     index: usize,
     placement: &Placement,
 ) -> Result<Array2<f32>> {
-    Ok(Surface::new(cells(decoder, outputs, map, index)?.view()).resampled(placement))
+    Ok(Surface::new(cells(decoder, outputs, map, index, &mut Vec::new())?).resampled(placement))
 }
 
-fn cells(decoder: &Decoder, outputs: &Outputs, map: usize, index: usize) -> Result<Array2<f32>> {
+/// The map on the scale 0 to 1, written into `numbers`.
+fn cells<'n>(
+    decoder: &Decoder,
+    outputs: &Outputs,
+    map: usize,
+    index: usize,
+    numbers: &'n mut Vec<f32>,
+) -> Result<ArrayView2<'n, f32>> {
     let mut cells = decoder.ranked(outputs, map, index, &[2, 3])?;
     if cells.ndim() == 3 {
         cells = cells.index_axis_move(Axis(0), 0);
     }
     decoder.finite(map, cells.iter())?;
-    Ok(cells.mapv(|value| normal(decoder, value)).into_dimensionality::<Ix2>().unwrap_or_default())
+    numbers.clear();
+    numbers.extend(cells.iter().map(|&value| normal(decoder, value)));
+    let shape = (cells.shape()[0], cells.shape()[1]);
+    ArrayView2::from_shape(shape, numbers).map_err(|e| Error::Internal(e.to_string()))
 }
 
 fn normal(decoder: &Decoder, value: f32) -> f32 {

@@ -10,7 +10,8 @@ use ndarray::Axis;
 
 use super::decoder::{Decoded, Decoder};
 use super::nms::Candidate;
-use super::surface::Surface;
+use super::scratch::DecodeScratch;
+use super::surface::{Surface, Window};
 use crate::error::Result;
 use crate::geometry::{PixelBox, Placement};
 use crate::model::Outputs;
@@ -20,6 +21,7 @@ pub(super) fn decode(
     outputs: &Outputs,
     (boxes, labels, scores, masks): (usize, usize, usize, Option<usize>),
     placement: &Placement,
+    scratch: &mut DecodeScratch,
 ) -> Result<Decoded> {
     let sides = decoder.whole(outputs, boxes, 2)?;
     let numbers = decoder.whole(outputs, labels, 1)?;
@@ -43,7 +45,8 @@ pub(super) fn decode(
         }
     }
     let mut score = 0.0f32;
-    let mut found = Vec::new();
+    let DecodeScratch { candidates: found, surface: memory, .. } = scratch;
+    found.clear();
     for i in 0..count {
         let (kind, confidence) = (numbers[[i]] as usize, confidences[[i]].clamp(0.0, 1.0));
         let Some(floor) = decoder.floors.get(kind) else {
@@ -56,15 +59,15 @@ pub(super) fn decode(
             found.push(Candidate { confidence, kind, cell: i, bbox: PixelBox::new(x0, y0, x1, y1) });
         }
     }
-    found.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.cell.cmp(&b.cell)));
-    let mut defects = Vec::new();
-    for candidate in found.into_iter().take(decoder.output.max_defects) {
-        let Some(defect) = decoder.boxed(&candidate, placement) else { continue };
+    found.sort_unstable_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.cell.cmp(&b.cell)));
+    found.truncate(decoder.output.max_defects);
+    let mut defects = Vec::with_capacity(found.len());
+    for candidate in found.iter() {
+        let Some(defect) = decoder.boxed(candidate, placement) else { continue };
         defects.push(match &masks {
             None => defect,
             Some((_, masks)) => {
                 let cells = masks.index_axis(Axis(0), candidate.cell).index_axis_move(Axis(0), 0);
-                let (width, height) = placement.source;
                 // torchvision pastes a mask a pixel beyond its box, which it has rounded outwards.
                 let reach = PixelBox::new(
                     defect.bbox.x0 - 2.0,
@@ -73,7 +76,9 @@ pub(super) fn decode(
                     defect.bbox.y1 + 2.0,
                 );
                 let surface = Surface::new(decoder.plane(cells)?);
-                defect.with_mask(surface.above(decoder.output.pixel_threshold, &reach.clip(width, height), placement))
+                let (width, height) = placement.source;
+                let window = Window::of(&reach.clip(width, height), placement.source);
+                defect.with_mask(surface.above(decoder.output.pixel_threshold, &window, placement, memory))
             }
         });
     }

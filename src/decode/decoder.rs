@@ -3,7 +3,8 @@ use std::fmt;
 use ndarray::{Array2, ArrayView2, ArrayViewD, Axis, Ix2};
 
 use super::nms::Candidate;
-use super::surface::Region;
+use super::scratch::DecodeScratch;
+use super::surface::{Memory, Region};
 use super::{anomaly, boxes, detr, grid, oriented, rows, scores, segments};
 use crate::defect::{Confidence, Defect, Kind};
 use crate::error::{Error, Result};
@@ -52,25 +53,40 @@ impl Decoder {
         self
     }
 
-    /// Decodes the frame at `index` of a batch; boxes and masks come in its source pixels, inside the image.
+    /// Decodes the frame at `index` of a batch; boxes and masks come in its source pixels, inside the image. For one
+    /// frame after the other [`decode_with`](Self::decode_with) is faster.
     ///
     /// # Errors
     /// [`Error::Output`] for a number that is none, and for an output of another shape than its format says.
     pub fn decode(&self, outputs: &Outputs, index: usize, placement: &Placement) -> Result<Decoded> {
+        self.decode_with(outputs, index, placement, &mut DecodeScratch::default())
+    }
+
+    /// The same with memory that is used again: once it has grown, nothing is allocated but the defects and their masks.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_with(
+        &self,
+        outputs: &Outputs,
+        index: usize,
+        placement: &Placement,
+        scratch: &mut DecodeScratch,
+    ) -> Result<Decoded> {
         match self.layout {
-            Layout::Scores { scores, cam } => scores::decode(self, outputs, scores, cam, index, placement),
-            Layout::Grid { scores, boxes } => grid::decode(self, outputs, scores, boxes, index, placement),
+            Layout::Scores { scores, cam } => scores::decode(self, outputs, (scores, cam), index, placement, scratch),
+            Layout::Grid { scores, boxes } => grid::decode(self, outputs, (scores, boxes), index, placement, scratch),
             Layout::Rows { rows, form, prototypes } => {
-                rows::decode(self, outputs, (rows, form, prototypes), index, placement)
+                rows::decode(self, outputs, (rows, form, prototypes), index, placement, scratch)
             }
             Layout::Detr { logits, boxes, activation } => {
-                detr::decode(self, outputs, (logits, boxes, activation), index, placement)
+                detr::decode(self, outputs, (logits, boxes, activation), index, placement, scratch)
             }
             Layout::Boxes { boxes, labels, scores, masks } => {
-                boxes::decode(self, outputs, (boxes, labels, scores, masks), placement)
+                boxes::decode(self, outputs, (boxes, labels, scores, masks), placement, scratch)
             }
-            Layout::Mask { map } => segments::decode(self, outputs, map, index, placement),
-            Layout::Anomaly { map, score } => anomaly::decode(self, outputs, (map, score), index, placement),
+            Layout::Mask { map } => segments::decode(self, outputs, map, index, placement, scratch),
+            Layout::Anomaly { map, score } => anomaly::decode(self, outputs, (map, score), index, placement, scratch),
         }
     }
 
@@ -178,9 +194,16 @@ impl Decoder {
     }
 
     /// The defect that a region is.
-    pub(super) fn region(&self, kind: usize, region: Region) -> Option<Defect> {
+    pub(super) fn region(
+        &self,
+        kind: usize,
+        region: &Region,
+        placement: &Placement,
+        memory: &mut Memory,
+    ) -> Option<Defect> {
         let peak = Confidence::new(region.peak.clamp(0.0, 1.0))?;
-        let mut defect = Defect::new(self.output.kinds[kind].clone(), peak, region.bounds).with_mask(region.mask);
+        let mask = memory.mask(region, placement.source);
+        let mut defect = Defect::new(self.output.kinds[kind].clone(), peak, region.bounds()).with_mask(mask);
         defect.mean_confidence = Confidence::new(region.mean.clamp(0.0, 1.0));
         Some(defect)
     }

@@ -12,6 +12,7 @@ use ndarray::Axis;
 use super::decoder::{Decoded, Decoder};
 use super::nms::Candidate;
 use super::scores::activate;
+use super::scratch::DecodeScratch;
 use crate::error::Result;
 use crate::geometry::{PixelBox, Placement};
 use crate::model::{Activation, Outputs};
@@ -22,6 +23,7 @@ pub(super) fn decode(
     (logits, boxes, activation): (usize, usize, Activation),
     index: usize,
     placement: &Placement,
+    scratch: &mut DecodeScratch,
 ) -> Result<Decoded> {
     let numbers = decoder.frame(outputs, logits, index, 2)?;
     let sides = decoder.frame(outputs, boxes, index, 2)?;
@@ -31,10 +33,10 @@ pub(super) fn decode(
     if sides.shape() != [queries, 4] {
         return Err(decoder.misshapen(boxes, format!("{queries} boxes of 4 numbers"), sides.shape()));
     }
-    // Place, kind, confidence.
-    let mut found: Vec<(usize, usize, f32)> = Vec::new();
+    let DecodeScratch { proposals: found, numbers: probabilities, .. } = scratch;
+    found.clear();
     for (query, row) in numbers.axis_iter(Axis(0)).enumerate() {
-        let probabilities = activate(activation, row.iter().copied());
+        activate(activation, row.iter().copied(), probabilities);
         let kinds = probabilities.iter().take(kinds).copied().enumerate();
         match activation {
             Activation::Softmax => {
@@ -44,12 +46,12 @@ pub(super) fn decode(
             _ => found.extend(kinds.map(|(k, p)| (query, k, p))),
         }
     }
-    found.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)).then(a.1.cmp(&b.1)));
+    found.sort_unstable_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)).then(a.1.cmp(&b.1)));
     found.truncate(queries);
     let (width, height) = (placement.model.0 as f32, placement.model.1 as f32);
     let mut score = 0.0f32;
     let mut defects = Vec::new();
-    for (query, kind, confidence) in found {
+    for &(query, kind, confidence) in found.iter() {
         let Some(floor) = decoder.floors[kind] else { continue };
         score = score.max(confidence);
         if confidence < floor || defects.len() >= decoder.output.max_defects {

@@ -8,6 +8,7 @@
 
 use super::decoder::{Decoded, Decoder};
 use super::nms::{Candidate, suppress};
+use super::scratch::DecodeScratch;
 use crate::defect::{Confidence, Defect};
 use crate::error::Result;
 use crate::geometry::{PixelBox, Placement};
@@ -16,17 +17,18 @@ use crate::model::Outputs;
 pub(super) fn decode(
     decoder: &Decoder,
     outputs: &Outputs,
-    scores: usize,
-    boxes: usize,
+    (scores, boxes): (usize, usize),
     index: usize,
     placement: &Placement,
+    scratch: &mut DecodeScratch,
 ) -> Result<Decoded> {
     let probabilities = decoder.frame(outputs, scores, index, 3)?;
     let distances = decoder.frame(outputs, boxes, index, 3)?;
     let (rows, columns) = (probabilities.shape()[1], probabilities.shape()[2]);
     let step_x = f64::from(placement.model.0) / columns as f64;
     let step_y = f64::from(placement.model.1) / rows as f64;
-    let mut candidates = Vec::new();
+    let candidates = &mut scratch.candidates;
+    candidates.clear();
     let mut score = 0.0f32;
     for (kind, (plane, floor)) in probabilities.outer_iter().zip(&decoder.floors).enumerate() {
         for (cell, &confidence) in plane.iter().enumerate() {
@@ -58,11 +60,12 @@ pub(super) fn decode(
             }
         }
     }
-    let defects = suppress(candidates, decoder.output.iou, decoder.output.iou_across)
-        .into_iter()
-        .take(decoder.output.max_defects)
-        .filter_map(|c| Some(Defect::new(decoder.output.kinds[c.kind].clone(), Confidence::new(c.confidence)?, c.bbox)))
-        .collect();
+    suppress(candidates, decoder.output.iou, decoder.output.iou_across);
+    candidates.truncate(decoder.output.max_defects);
+    let mut defects = Vec::with_capacity(candidates.len());
+    defects.extend(candidates.iter().filter_map(|c| {
+        Some(Defect::new(decoder.output.kinds[c.kind].clone(), Confidence::new(c.confidence)?, c.bbox))
+    }));
     Ok(Decoded { defects, score: score.clamp(0.0, 1.0) })
 }
 

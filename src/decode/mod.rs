@@ -9,10 +9,12 @@ mod nms;
 mod oriented;
 mod rows;
 mod scores;
+mod scratch;
 mod segments;
 mod surface;
 
 pub use decoder::{Decoded, Decoder};
+pub use scratch::DecodeScratch;
 
 #[cfg(test)]
 mod conformance;

@@ -13,12 +13,13 @@ pub(super) struct Candidate {
 
 /// Greedy non-maximum suppression: the surest first (ties by kind, then by cell), and a box is dropped when it
 /// overlaps a kept one of the same kind by more than `iou`, or one of any kind by more than `across`.
-pub(super) fn suppress(mut candidates: Vec<Candidate>, iou: f32, across: Option<f32>) -> Vec<Candidate> {
-    candidates
-        .sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.kind.cmp(&b.kind)).then(a.cell.cmp(&b.cell)));
-    let mut kept: Vec<Candidate> = Vec::new();
-    for candidate in candidates {
-        let dropped = kept.iter().any(|k| {
+pub(super) fn suppress(candidates: &mut Vec<Candidate>, iou: f32, across: Option<f32>) {
+    surest_first(candidates);
+    // What is kept moves to the front.
+    let mut kept = 0;
+    for at in 0..candidates.len() {
+        let candidate = candidates[at];
+        let dropped = candidates[..kept].iter().any(|k| {
             let limit = match across {
                 Some(across) if k.kind != candidate.kind => across,
                 Some(across) => across.min(iou),
@@ -28,10 +29,18 @@ pub(super) fn suppress(mut candidates: Vec<Candidate>, iou: f32, across: Option<
             k.bbox.iou(&candidate.bbox) > limit
         });
         if !dropped {
-            kept.push(candidate);
+            candidates[kept] = candidate;
+            kept += 1;
         }
     }
-    kept
+    candidates.truncate(kept);
+}
+
+/// The surest first, ties by kind, then by cell: no two are equal.
+pub(super) fn surest_first(candidates: &mut [Candidate]) {
+    candidates.sort_unstable_by(|a, b| {
+        b.confidence.total_cmp(&a.confidence).then(a.kind.cmp(&b.kind)).then(a.cell.cmp(&b.cell))
+    });
 }
 
 #[cfg(test)]
@@ -43,10 +52,16 @@ mod tests {
         Candidate { confidence, kind, cell, bbox: PixelBox::new(x, 0.0, x + 10.0, 10.0) }
     }
 
+    fn suppressed(all: &[Candidate], iou: f32, across: Option<f32>) -> Vec<Candidate> {
+        let mut kept = all.to_vec();
+        suppress(&mut kept, iou, across);
+        kept
+    }
+
     #[test]
     fn kinds_are_kept_apart_unless_told_otherwise() {
         let all = vec![candidate(0.9, 0, 0, 0.0), candidate(0.8, 0, 1, 1.0), candidate(0.7, 1, 2, 1.0)];
-        let kept = |across| suppress(all.clone(), 0.5, across).iter().map(|c| c.cell).collect::<Vec<_>>();
+        let kept = |across| suppressed(&all, 0.5, across).iter().map(|c| c.cell).collect::<Vec<_>>();
         assert_eq!(kept(None), [0, 2]);
         assert_eq!(kept(Some(0.6)), [0]);
         assert_eq!(kept(Some(0.9)), [0, 2]);
@@ -55,7 +70,7 @@ mod tests {
     #[test]
     fn ties_go_by_kind_then_cell() {
         let all = vec![candidate(0.5, 1, 0, 0.0), candidate(0.5, 0, 9, 50.0), candidate(0.5, 0, 3, 100.0)];
-        let order: Vec<_> = suppress(all, 0.5, None).iter().map(|c| c.cell).collect();
+        let order: Vec<_> = suppressed(&all, 0.5, None).iter().map(|c| c.cell).collect();
         assert_eq!(order, [3, 9, 0]);
     }
 
@@ -67,11 +82,11 @@ mod tests {
             across in proptest::option::of(0f32..1.0),
         ) {
             let all: Vec<_> = items.iter().enumerate().map(|(i, &(c, k, x))| candidate(c, k, i, x)).collect();
-            let once = suppress(all.clone(), iou, across);
-            prop_assert_eq!(&suppress(once.clone(), iou, across), &once);
+            let once = suppressed(&all, iou, across);
+            prop_assert_eq!(&suppressed(&once, iou, across), &once);
             let mut reversed = all;
             reversed.reverse();
-            prop_assert_eq!(&suppress(reversed, iou, across), &once);
+            prop_assert_eq!(&suppressed(&reversed, iou, across), &once);
         }
     }
 }

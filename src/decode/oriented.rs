@@ -1,6 +1,6 @@
 //! Boxes that are turned: overlap, suppression, corners.
 
-use super::nms::Candidate;
+use super::nms::{Candidate, surest_first};
 use crate::geometry::PixelBox;
 
 /// The corners (x, y) of a box turned by `angle` (radians, from x towards y) about its centre: left top, right top, right bottom, left bottom.
@@ -36,25 +36,27 @@ fn probiou((a, angle_a): (&PixelBox, f32), (b, angle_b): (&PixelBox, f32)) -> f3
 /// Suppression of turned boxes, the surest first: one is dropped when any surer one of its kind overlaps it by more
 /// than `iou`, also one that is dropped itself (fast NMS, Bolya et al. 2019), as Ultralytics does; the same across kinds.
 pub(super) fn suppress(
-    mut candidates: Vec<Candidate>,
+    candidates: &mut Vec<Candidate>,
     angle: impl Fn(&Candidate) -> f32,
     iou: f32,
     across: Option<f32>,
-) -> Vec<Candidate> {
-    candidates
-        .sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.kind.cmp(&b.kind)).then(a.cell.cmp(&b.cell)));
-    let dropped = |n: usize| {
+) {
+    surest_first(candidates);
+    // From the end, since those that are dropped count for the ones behind them.
+    for n in (0..candidates.len()).rev() {
         let candidate = &candidates[n];
-        candidates[..n].iter().any(|surer| {
+        let dropped = candidates[..n].iter().any(|surer| {
             let limit = match across {
                 Some(across) if surer.kind != candidate.kind => across,
                 None if surer.kind != candidate.kind => return false,
                 _ => iou,
             };
             probiou((&surer.bbox, angle(surer)), (&candidate.bbox, angle(candidate))) > limit
-        })
-    };
-    (0..candidates.len()).filter(|&n| !dropped(n)).map(|n| candidates[n]).collect()
+        });
+        if dropped {
+            candidates.remove(n);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -81,7 +83,11 @@ mod tests {
             bbox: PixelBox::new(x, 0.0, x + 20.0, 20.0),
         };
         let all = vec![at(0.0, 0.9, 0), at(9.0, 0.8, 1), at(18.0, 0.7, 2)];
-        let kept = |limit| suppress(all.clone(), |_| 0.0, limit, None).iter().map(|c| c.cell).collect::<Vec<_>>();
+        let kept = |limit| {
+            let mut kept = all.clone();
+            suppress(&mut kept, |_| 0.0, limit, None);
+            kept.iter().map(|c| c.cell).collect::<Vec<_>>()
+        };
         let near = probiou((&all[0].bbox, 0.0), (&all[1].bbox, 0.0));
         let far = probiou((&all[0].bbox, 0.0), (&all[2].bbox, 0.0));
         assert!(far < near);

@@ -14,13 +14,15 @@
 //! logistic function of the sum), inside of its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is
 //! dropped, as Ultralytics does.
 
-use ndarray::{Array2, ArrayView2, ArrayViewD, Axis, Slice};
+use std::ops::Range;
+
+use ndarray::{ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut2, Axis, Ix2, Slice};
 
 use super::decoder::{Decoded, Decoder};
 use super::nms::{Candidate, suppress};
 use super::oriented;
-use super::surface::Surface;
-use crate::defect::Defect;
+use super::scratch::DecodeScratch;
+use super::surface::{Memory, Surface, Window};
 use crate::error::Result;
 use crate::geometry::{Mask, PixelBox, Placement};
 use crate::model::{Outputs, Rows};
@@ -31,6 +33,7 @@ pub(super) fn decode(
     (rows, form, prototypes): (usize, Rows, Option<usize>),
     index: usize,
     placement: &Placement,
+    scratch: &mut DecodeScratch,
 ) -> Result<Decoded> {
     let prototypes = match prototypes {
         None => None,
@@ -42,9 +45,11 @@ pub(super) fn decode(
     };
     let masks = prototypes.as_ref().map_or(0, |p| p.shape()[0]);
     let table = Table::of(decoder, outputs, (rows, form), index, masks)?;
+    let DecodeScratch { candidates, best, numbers, enlarged, surface, .. } = scratch;
     let mut score = 0.0f32;
-    let mut candidates = Vec::new();
-    for (row, (kind, confidence)) in table.best(decoder, rows)?.into_iter().enumerate() {
+    candidates.clear();
+    table.best(decoder, rows, best)?;
+    for (row, &(kind, confidence)) in best.iter().enumerate() {
         let Some(floor) = decoder.floors[kind] else { continue };
         score = score.max(confidence);
         if confidence >= floor {
@@ -54,79 +59,118 @@ pub(super) fn decode(
     }
     let output = &decoder.output;
     let angle = |c: &Candidate| table.numbers[[c.cell, table.before - 1]];
-    let mut kept = match form {
+    match form {
         Rows::Yolo | Rows::YoloV5 => suppress(candidates, output.iou, output.iou_across),
         Rows::Oriented => oriented::suppress(candidates, angle, output.iou, output.iou_across),
         Rows::EndToEnd | Rows::EndToEndOriented | Rows::Relative => {
-            candidates.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.cell.cmp(&b.cell)));
-            candidates
+            candidates.sort_unstable_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.cell.cmp(&b.cell)));
         }
-    };
-    kept.truncate(output.max_defects);
-    let defect = |candidate: &Candidate| -> Option<Defect> {
+    }
+    candidates.truncate(output.max_defects);
+    let mut defects = Vec::with_capacity(candidates.len());
+    defects.extend(candidates.iter().filter_map(|candidate| {
         if matches!(form, Rows::Oriented | Rows::EndToEndOriented) {
             return decoder.turned(candidate, angle(candidate), placement);
         }
         let defect = decoder.boxed(candidate, placement)?;
-        let Some(prototypes) = &prototypes else { return Some(defect) };
+        let Some(planes) = &prototypes else { return Some(defect) };
         let weights = table.numbers.row(candidate.cell);
-        let cells = weighted(prototypes, weights.iter().skip(table.before))?;
-        let (cells, limit) = match form {
-            // YOLOv5 enlarges probabilities, its successors sums, of which the logistic function is above the threshold
-            // where they are above this.
-            Rows::YoloV5 => (cells.mapv_into(|sum| 1.0 / (1.0 + (-sum).exp())), output.pixel_threshold),
-            _ => (cells, (output.pixel_threshold / (1.0 - output.pixel_threshold)).ln()),
-        };
-        let mask = instance_mask(cells, limit, &defect.bbox, placement);
+        let weights = weights.slice_axis_move(Axis(0), Slice::from(table.before..));
+        let cells = Weighted { planes, weights, probabilities: form == Rows::YoloV5 };
+        let window = Window::of(&defect.bbox, placement.source);
+        let mask = cells.mask(output.pixel_threshold, &window, placement, (numbers, enlarged, surface))?;
         (mask.area() > 0).then(|| defect.with_mask(mask))
-    };
-    Ok(Decoded { defects: kept.iter().filter_map(defect).collect(), score: score.clamp(0.0, 1.0) })
+    }));
+    Ok(Decoded { defects, score: score.clamp(0.0, 1.0) })
 }
 
-/// The part of a box where `cells`, over the model's input, are above `limit`. As Ultralytics' `process_mask_native`:
-/// enlarged to where the padding is a whole number of cells, cut to what shows the frame, and from there to the
-/// source's pixels.
-fn instance_mask(cells: Array2<f32>, limit: f32, inside: &PixelBox, placement: &Placement) -> Mask {
-    let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let (width, height) = (side(cells.ncols()), side(cells.nrows()));
-    let (model, resized) = (placement.model, placement.resized);
-    let quarter = model == (width.saturating_mul(4), height.saturating_mul(4));
-    let (x, y) = placement.offset;
-    let cropped = resized.0 > model.0 || resized.1 > model.1;
-    if !quarter || cropped {
-        return Surface::new(cells.view()).above(limit, inside, placement);
-    }
-    let padding = (model.0 - resized.0) | (model.1 - resized.1);
-    let padding = padding | (padding / 2);
-    let step = [4, 2, 1].into_iter().find(|step| padding % step == 0).unwrap_or(1);
-    let factor = 4 / step;
-    let enlarged = match factor {
-        1 => cells,
-        _ => Surface::new(cells.view()).resampled(&Placement {
-            source: (width * factor, height * factor),
-            model: (width, height),
-            resized: (width, height),
-            offset: (0, 0),
-        }),
-    };
-    let content = ((resized.0 / step).max(1), (resized.1 / step).max(1));
-    let range = |from: i64, count: u32| {
-        let first = from as usize / step as usize;
-        Slice::from(first..first + count as usize)
-    };
-    let shown = enlarged.slice_axis(Axis(0), range(y, content.1));
-    let shown = shown.slice_axis(Axis(1), range(x, content.0));
-    let frame = Placement { source: placement.source, model: content, resized: content, offset: (0, 0) };
-    Surface::new(shown).above(limit, inside, &frame)
+/// The sum of prototypes, each times its weight: the mask of one proposal, over the model's input.
+struct Weighted<'a> {
+    planes: &'a ArrayViewD<'a, f32>,
+    weights: ArrayView1<'a, f32>,
+    /// YOLOv5 enlarges probabilities, its successors sums, of which the logistic function is above the threshold where
+    /// they are above its inverse.
+    probabilities: bool,
 }
 
-/// The sum of prototypes, each times its weight.
-fn weighted<'w>(prototypes: &ArrayViewD<'_, f32>, weights: impl Iterator<Item = &'w f32>) -> Option<Array2<f32>> {
-    let mut sum = Array2::zeros((prototypes.shape()[1], prototypes.shape()[2]));
-    for (plane, &weight) in prototypes.axis_iter(Axis(0)).zip(weights) {
-        sum.scaled_add(weight, &plane.into_dimensionality::<ndarray::Ix2>().ok()?);
+impl Weighted<'_> {
+    /// Where in a window the mask is above `threshold`. As Ultralytics' `process_mask_native`: enlarged to where the
+    /// padding is a whole number of cells, cut to what shows the frame, and from there to the source's pixels. Nothing
+    /// is computed that the window does not show; `None` for an empty one.
+    fn mask(
+        &self,
+        threshold: f32,
+        window: &Window,
+        placement: &Placement,
+        (numbers, enlarged, memory): (&mut Vec<f32>, &mut Vec<f32>, &mut Memory),
+    ) -> Option<Mask> {
+        if window.is_empty() {
+            return None;
+        }
+        let limit = if self.probabilities { threshold } else { (threshold / (1.0 - threshold)).ln() };
+        let grid = (self.planes.shape()[1], self.planes.shape()[2]);
+        let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (width, height) = (side(grid.1), side(grid.0));
+        let (model, resized) = (placement.model, placement.resized);
+        let quarter = model == (width.saturating_mul(4), height.saturating_mul(4));
+        let cropped = resized.0 > model.0 || resized.1 > model.1;
+        if !quarter || cropped {
+            let part = Surface::read(grid, window, placement);
+            let cells = self.sum(&part, numbers)?;
+            return Some(Surface::part(cells, grid, start(&part)).above(limit, window, placement, memory));
+        }
+        let padding = (model.0 - resized.0) | (model.1 - resized.1);
+        let padding = padding | (padding / 2);
+        let step = [4, 2, 1].into_iter().find(|step| padding % step == 0).unwrap_or(1);
+        let factor = 4 / step;
+        let content = ((resized.0 / step).max(1), (resized.1 / step).max(1));
+        let frame = Placement { source: placement.source, model: content, resized: content, offset: (0, 0) };
+        let shown = (content.1 as usize, content.0 as usize);
+        // The part of what shows the frame, and the same among all enlarged cells.
+        let part = Surface::read(shown, window, &frame);
+        let first = |from: i64| from as usize / step as usize;
+        let (x, y) = (first(placement.offset.0), first(placement.offset.1));
+        let among = (part.0.start + y..part.0.end + y, part.1.start + x..part.1.end + x);
+        let cells = if factor == 1 {
+            self.sum(&among, numbers)?
+        } else {
+            let whole = (width, height);
+            let larger = (width * factor, height * factor);
+            let enlarge = Placement { source: larger, model: whole, resized: whole, offset: (0, 0) };
+            let pixels = |range: &Range<usize>| side(range.start)..side(range.end);
+            let pixels = Window { across: pixels(&among.1), down: pixels(&among.0) };
+            let under = Surface::read(grid, &pixels, &enlarge);
+            let cells = self.sum(&under, numbers)?;
+            Surface::part(cells, grid, start(&under)).resample(&pixels, &enlarge, enlarged, memory);
+            ArrayView2::from_shape((part.0.len(), part.1.len()), enlarged).ok()?
+        };
+        Some(Surface::part(cells, shown, start(&part)).above(limit, window, &frame, memory))
     }
-    Some(sum)
+
+    /// The mask at some rows and columns of the prototypes, written into `numbers`.
+    fn sum<'n>(
+        &self,
+        (rows, columns): &(Range<usize>, Range<usize>),
+        numbers: &'n mut Vec<f32>,
+    ) -> Option<ArrayView2<'n, f32>> {
+        numbers.clear();
+        numbers.resize(rows.len() * columns.len(), 0.0);
+        let mut sum = ArrayViewMut2::from_shape((rows.len(), columns.len()), numbers).ok()?;
+        for (plane, &weight) in self.planes.axis_iter(Axis(0)).zip(self.weights) {
+            let part = plane.slice_axis_move(Axis(0), Slice::from(rows.clone()));
+            let part = part.slice_axis_move(Axis(1), Slice::from(columns.clone()));
+            sum.scaled_add(weight, &part.into_dimensionality::<Ix2>().ok()?);
+        }
+        if self.probabilities {
+            sum.mapv_inplace(|sum| 1.0 / (1.0 + (-sum).exp()));
+        }
+        ArrayView2::from_shape((rows.len(), columns.len()), numbers).ok()
+    }
+}
+
+/// Where a part begins: row and column.
+fn start((rows, columns): &(Range<usize>, Range<usize>)) -> (usize, usize) {
+    (rows.start, columns.start)
 }
 
 /// The proposals of one frame, one a row.
@@ -165,8 +209,9 @@ impl<'a> Table<'a> {
         Ok(Table { numbers, form, kinds, before })
     }
 
-    /// Kind and confidence of each proposal.
-    fn best(&self, decoder: &Decoder, output: usize) -> Result<Vec<(usize, f32)>> {
+    /// Kind and confidence of each proposal, written into `best`.
+    fn best(&self, decoder: &Decoder, output: usize, best: &mut Vec<(usize, f32)>) -> Result<()> {
+        best.clear();
         let count = self.numbers.nrows();
         let first = match self.form {
             Rows::Yolo | Rows::Oriented => 4,
@@ -182,11 +227,14 @@ impl<'a> Table<'a> {
                         _ => Err(decoder.misshapen(output, format!("kinds below {}", self.kinds), &[number as usize])),
                     }
                 };
-                return (0..count).map(kind).collect();
+                for row in 0..count {
+                    best.push(kind(row)?);
+                }
+                return Ok(());
             }
         };
         // Kind by kind, so that a graph with one column a proposal is read along its memory.
-        let mut best = vec![(0, f32::NEG_INFINITY); count];
+        best.resize(count, (0, f32::NEG_INFINITY));
         for kind in 0..self.kinds {
             for (best, &probability) in best.iter_mut().zip(self.numbers.column(first + kind)) {
                 if probability > best.1 {
@@ -199,7 +247,7 @@ impl<'a> Table<'a> {
                 best.1 *= objectness;
             }
         }
-        Ok(best)
+        Ok(())
     }
 
     /// The box in model pixels; of a turned one, before it is turned.
@@ -223,6 +271,7 @@ mod tests {
     use crate::error::Error;
     use crate::model::{Layout, OutputConfig};
     use crate::tensor::Preprocess;
+    use proptest::prelude::*;
 
     /// Two kinds on a model input of 32x32; the source is 64x32, so it lies at rows 8 to 24 at half its size.
     fn decode(form: Rows, shape: [usize; 2], numbers: &[f32]) -> Result<Decoded> {
@@ -277,5 +326,59 @@ mod tests {
         assert!(decode(Rows::EndToEnd, [1, 6], &[8.0, 12.0, 16.0, 20.0, 0.75, 0.5]).is_err());
         let rest = [8.0, 12.0, 16.0, 20.0, 0.75, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0];
         assert_eq!(decode(Rows::EndToEnd, [2, 6], &rest).unwrap().defects.len(), 1);
+    }
+
+    /// The mask by way of the whole picture: every cell summed, all of them enlarged, and then cut.
+    fn whole(cells: &Weighted<'_>, threshold: f32, window: &Window, placement: &Placement) -> Mask {
+        let grid = (cells.planes.shape()[1], cells.planes.shape()[2]);
+        let mut numbers = Vec::new();
+        let sum = cells.sum(&(0..grid.0, 0..grid.1), &mut numbers).unwrap();
+        let limit = if cells.probabilities { threshold } else { (threshold / (1.0 - threshold)).ln() };
+        let mut memory = Memory::default();
+        let (model, resized) = (placement.model, placement.resized);
+        let (width, height) = (grid.1 as u32, grid.0 as u32);
+        if model != (width * 4, height * 4) {
+            return Surface::new(sum).above(limit, window, placement, &mut memory);
+        }
+        let padding = (model.0 - resized.0) | (model.1 - resized.1);
+        let padding = padding | (padding / 2);
+        let step = [4, 2, 1].into_iter().find(|step| padding % step == 0).unwrap();
+        let enlarged = Surface::new(sum).resampled(&Placement {
+            source: (width * 4 / step, height * 4 / step),
+            model: (width, height),
+            resized: (width, height),
+            offset: (0, 0),
+        });
+        let content = ((resized.0 / step).max(1), (resized.1 / step).max(1));
+        let first = |from: i64| from as usize / step as usize;
+        let (x, y) = (first(placement.offset.0), first(placement.offset.1));
+        let shown = enlarged.slice_axis(Axis(0), Slice::from(y..y + content.1 as usize));
+        let shown = shown.slice_axis(Axis(1), Slice::from(x..x + content.0 as usize));
+        let frame = Placement { source: placement.source, model: content, resized: content, offset: (0, 0) };
+        Surface::new(shown).above(limit, window, &frame, &mut memory)
+    }
+
+    proptest! {
+        #[test]
+        fn a_mask_is_the_same_when_only_its_window_is_enlarged(
+            numbers in proptest::collection::vec(-3.0f32..3.0, 2 * 8 * 6),
+            weights in proptest::collection::vec(-2.0f32..2.0, 2),
+            probabilities in any::<bool>(), quarter in any::<bool>(),
+            width in 1u32..90, height in 1u32..90,
+            x in 0.0f32..90.0, y in 0.0f32..90.0, w in 0.5f32..60.0, h in 0.5f32..60.0,
+        ) {
+            let planes = ArrayViewD::from_shape(ndarray::IxDyn(&[2, 8, 6]), &numbers).unwrap();
+            let cells = Weighted { planes: &planes, weights: ArrayView1::from(&weights), probabilities };
+            let placement = match quarter {
+                true => Preprocess::new(32, 24).placement(width, height),
+                false => Preprocess::new(20, 15).placement(width, height),
+            };
+            let bbox = PixelBox::new(x, y, x + w, y + h).clip(width, height);
+            let window = Window::of(&bbox, placement.source);
+            let mut scratch = DecodeScratch::default();
+            let memory = (&mut scratch.numbers, &mut scratch.enlarged, &mut scratch.surface);
+            let got = cells.mask(0.6, &window, &placement, memory);
+            prop_assert_eq!(got, (!window.is_empty()).then(|| whole(&cells, 0.6, &window, &placement)));
+        }
     }
 }

@@ -7,7 +7,8 @@
 use ndarray::{ArrayView2, Axis, Ix2};
 
 use super::decoder::{Decoded, Decoder};
-use super::surface::{Region, Surface};
+use super::scratch::DecodeScratch;
+use super::surface::{Memory, Region, Surface};
 use crate::defect::{Confidence, Defect};
 use crate::error::Result;
 use crate::geometry::{PixelBox, Placement};
@@ -16,17 +17,18 @@ use crate::model::{Activation, Outputs};
 pub(super) fn decode(
     decoder: &Decoder,
     outputs: &Outputs,
-    scores: usize,
-    cam: Option<usize>,
+    (scores, cam): (usize, Option<usize>),
     index: usize,
     placement: &Placement,
+    scratch: &mut DecodeScratch,
 ) -> Result<Decoded> {
     let values = decoder.frame(outputs, scores, index, 1)?;
     decoder.finite(scores, values.iter())?;
     if values.len() != decoder.floors.len() {
         return Err(decoder.misshapen(scores, format!("{} kinds", decoder.floors.len()), values.shape()));
     }
-    let probabilities = activate(decoder.output.activation, values.iter().copied());
+    let DecodeScratch { numbers: probabilities, surface, .. } = scratch;
+    activate(decoder.output.activation, values.iter().copied(), probabilities);
     let map = match cam {
         None => None,
         Some(output) => {
@@ -49,11 +51,13 @@ pub(super) fn decode(
         let region = map.as_ref().and_then(|map| {
             let channel = kind.min(map.shape()[0].saturating_sub(1));
             let plane = map.index_axis(Axis(0), channel).into_dimensionality::<Ix2>().ok()?;
-            region(plane, decoder.output.cam_threshold, placement)
+            region(plane, decoder.output.cam_threshold, placement, surface)
         });
         let name = decoder.output.kinds[kind].clone();
         defects.push(match region {
-            Some(region) => Defect::new(name, confidence, region.bounds).with_mask(region.mask),
+            Some(region) => {
+                Defect::new(name, confidence, region.bounds()).with_mask(surface.mask(&region, placement.source))
+            }
             None => Defect::new(name, confidence, whole),
         });
     }
@@ -61,29 +65,31 @@ pub(super) fn decode(
     Ok(Decoded { defects, score })
 }
 
-pub(super) fn activate(activation: Activation, values: impl Iterator<Item = f32> + Clone) -> Vec<f32> {
+/// Writes the probabilities of `values` into `out`.
+pub(super) fn activate(activation: Activation, values: impl Iterator<Item = f32> + Clone, out: &mut Vec<f32>) {
+    out.clear();
     match activation {
-        Activation::None => values.collect(),
-        Activation::Sigmoid => values.map(|v| 1.0 / (1.0 + (-v).exp())).collect(),
+        Activation::None => out.extend(values),
+        Activation::Sigmoid => out.extend(values.map(|v| 1.0 / (1.0 + (-v).exp()))),
         Activation::Softmax => {
             let top = values.clone().fold(f32::NEG_INFINITY, f32::max);
-            let powers: Vec<f32> = values.map(|v| (v - top).exp()).collect();
-            let sum: f32 = powers.iter().sum();
-            powers.into_iter().map(|p| p / sum).collect()
+            out.extend(values.map(|v| (v - top).exp()));
+            let sum: f32 = out.iter().sum();
+            out.iter_mut().for_each(|p| *p /= sum);
         }
     }
 }
 
 /// The part of the source image where `map`, interpolated between the centres of its cells, is above `threshold` of
 /// its range and connected with its peak. `None` for a flat map.
-fn region(map: ArrayView2<'_, f32>, threshold: f32, placement: &Placement) -> Option<Region> {
+fn region(map: ArrayView2<'_, f32>, threshold: f32, placement: &Placement, memory: &mut Memory) -> Option<Region> {
     let (low, high) = map.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
     if high <= low {
         return None;
     }
     // Where the frame is so cropped or small that no pixel is above the limit there is no region.
-    let regions = Surface::new(map).regions(low + threshold * (high - low), placement);
-    regions.into_iter().reduce(|best, next| if next.peak > best.peak { next } else { best })
+    Surface::new(map).regions(low + threshold * (high - low), placement, memory);
+    memory.regions.iter().copied().reduce(|best, next| if next.peak > best.peak { next } else { best })
 }
 
 #[cfg(test)]

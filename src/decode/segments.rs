@@ -6,11 +6,12 @@
 //! connected pixels of a kind (by sides or corners) are one defect, from `min_area` pixels on; its confidence is the
 //! highest probability in it, and the mean is kept beside.
 
-use ndarray::{Array3, ArrayViewD, Axis, Ix3};
+use ndarray::{ArrayView3, ArrayViewD, Axis};
 
 use super::decoder::{Decoded, Decoder};
+use super::scratch::DecodeScratch;
 use super::surface::Surface;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::Placement;
 use crate::model::{Activation, Outputs};
 
@@ -20,6 +21,7 @@ pub(super) fn decode(
     map: usize,
     index: usize,
     placement: &Placement,
+    scratch: &mut DecodeScratch,
 ) -> Result<Decoded> {
     let numbers = decoder.frame(outputs, map, index, 3)?;
     decoder.finite(map, numbers.iter())?;
@@ -28,30 +30,37 @@ pub(super) fn decode(
         return Err(decoder.misshapen(map, format!("{kinds} kinds"), numbers.shape()));
     }
     let output = &decoder.output;
-    let probabilities = probabilities(output.activation, &numbers);
+    let DecodeScratch { numbers: memory, winners, surface, .. } = scratch;
+    let probabilities = probabilities(output.activation, &numbers, memory)?;
     let exclusive = kinds > 1
         && match output.activation {
             Activation::Softmax => true,
             Activation::Sigmoid => false,
             Activation::None => !output.good.is_empty(),
         };
-    let planes: Vec<Surface<'_>> = probabilities.axis_iter(Axis(0)).map(Surface::new).collect();
-    let winners = exclusive.then(|| Surface::highest(&planes, placement));
+    if exclusive {
+        Surface::highest(probabilities, placement, winners, surface);
+    }
     let width = placement.source.0 as usize;
     let mut score = 0.0f32;
     let mut defects = Vec::new();
-    for (kind, (plane, floor)) in planes.iter().zip(&decoder.floors).enumerate() {
+    for (kind, (plane, floor)) in probabilities.axis_iter(Axis(0)).zip(&decoder.floors).enumerate() {
         let Some(floor) = *floor else { continue };
-        let regions = match &winners {
-            Some(winners) => {
-                plane.regions_where(|_, x, y| winners[y as usize * width + x as usize] as usize == kind, placement)
+        let plane = Surface::new(plane);
+        if exclusive {
+            let wins = |_, x: u32, y: u32| winners[y as usize * width + x as usize] as usize == kind;
+            plane.regions_where(wins, placement, surface);
+        } else {
+            plane.regions(output.pixel_threshold, placement, surface);
+        }
+        for number in 0..surface.regions.len() {
+            let region = surface.regions[number];
+            if region.area < output.min_area {
+                continue;
             }
-            None => plane.regions(output.pixel_threshold, placement),
-        };
-        for region in regions.into_iter().filter(|region| region.area >= output.min_area) {
             score = score.max(region.peak.clamp(0.0, 1.0));
             if region.peak >= floor {
-                defects.extend(decoder.region(kind, region));
+                defects.extend(decoder.region(kind, &region, placement, surface));
             }
         }
     }
@@ -59,22 +68,33 @@ pub(super) fn decode(
     Ok(Decoded { defects, score })
 }
 
-fn probabilities(activation: Activation, numbers: &ArrayViewD<'_, f32>) -> Array3<f32> {
-    // The rank was checked: it is 3.
-    let mut out = numbers.to_owned().into_dimensionality::<Ix3>().unwrap_or_else(|_| Array3::zeros((0, 0, 0)));
+/// The probabilities, written into `memory`.
+fn probabilities<'m>(
+    activation: Activation,
+    numbers: &ArrayViewD<'_, f32>,
+    memory: &'m mut Vec<f32>,
+) -> Result<ArrayView3<'m, f32>> {
+    let shape = (numbers.shape()[0], numbers.shape()[1], numbers.shape()[2]);
+    let pixels = shape.1 * shape.2;
+    memory.clear();
+    memory.extend(numbers.iter());
     match activation {
         Activation::None => {}
-        Activation::Sigmoid => out.mapv_inplace(|v| 1.0 / (1.0 + (-v).exp())),
+        Activation::Sigmoid => memory.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
         Activation::Softmax => {
-            let top = out.fold_axis(Axis(0), f32::NEG_INFINITY, |a, &b| a.max(b));
-            for mut plane in out.axis_iter_mut(Axis(0)) {
-                plane.zip_mut_with(&top, |v, &t| *v = (*v - t).exp());
-            }
-            let sum = out.sum_axis(Axis(0));
-            for mut plane in out.axis_iter_mut(Axis(0)) {
-                plane /= &sum;
+            for pixel in 0..pixels {
+                let places = || (pixel..shape.0 * pixels).step_by(pixels);
+                let top = places().map(|at| memory[at]).fold(f32::NEG_INFINITY, f32::max);
+                let mut sum = 0.0;
+                for at in places() {
+                    memory[at] = (memory[at] - top).exp();
+                    sum += memory[at];
+                }
+                for at in places() {
+                    memory[at] /= sum;
+                }
             }
         }
     }
-    out
+    ArrayView3::from_shape(shape, memory).map_err(|e| Error::Internal(e.to_string()))
 }

@@ -86,21 +86,24 @@ fn bilinear<T: Copy>(
     target: &mut Vec<f32>,
     to: (u32, u32),
     channels: usize,
+    (columns, rows): (&mut Vec<Tap>, &mut Vec<Tap>),
 ) {
-    let taps = |from: u32, to: u32| {
+    let taps = |from: u32, to: u32, out: &mut Vec<Tap>| {
         let (scale, last) = (from as f32 / to as f32, from as usize - 1);
         let tap = move |i: u32| {
             let at = ((i as f32 + 0.5) * scale - 0.5).max(0.0);
             let first = (at as usize).min(last);
             (first, (first + 1).min(last), at - first as f32)
         };
-        (0..to).map(tap).collect::<Vec<_>>()
+        out.clear();
+        out.extend((0..to).map(tap));
     };
-    let (columns, rows) = (taps(from.0, to.0), taps(from.1, to.1));
-    for (top, bottom, down) in rows {
+    taps(from.0, to.0, columns);
+    taps(from.1, to.1, rows);
+    for &(top, bottom, down) in rows.iter() {
         let row = |y: usize| &source[y * from.0 as usize * channels..];
         let (top, bottom) = (row(top), row(bottom));
-        for &(left, right, across) in &columns {
+        for &(left, right, across) in columns.iter() {
             for c in 0..channels {
                 let mix = |row: &[T]| {
                     to_255(row[left * channels + c]) * (1.0 - across) + to_255(row[right * channels + c]) * across
@@ -117,7 +120,12 @@ pub(crate) struct Resize {
     area: Area,
     opencv: Opencv,
     pillow: Pillow,
+    columns: Vec<Tap>,
+    rows: Vec<Tap>,
 }
+
+/// Two neighbours in the source and the share of the second, `0..1`.
+type Tap = (usize, usize, f32);
 
 impl Resize {
     /// Resizes `source` of `from` (width, height) into `target` of `to`.
@@ -134,11 +142,13 @@ impl Resize {
         let channels = source.len() / pixels(from);
         if kernel == Kernel::TorchBilinear {
             target.holds = Holds::Real;
-            target.real.clear();
+            let out = &mut target.real;
+            out.clear();
+            let taps = (&mut self.columns, &mut self.rows);
             match source {
-                View::Eight(v) => bilinear(v, f32::from, from, &mut target.real, to, channels),
-                View::Sixteen(v) => bilinear(v, |v| f32::from(v) / 257.0, from, &mut target.real, to, channels),
-                View::Real(v) => bilinear(v, |v| v, from, &mut target.real, to, channels),
+                View::Eight(v) => bilinear(v, f32::from, from, out, to, channels, taps),
+                View::Sixteen(v) => bilinear(v, |v| f32::from(v) / 257.0, from, out, to, channels, taps),
+                View::Real(v) => bilinear(v, |v| v, from, out, to, channels, taps),
             }
             return Ok(());
         }

@@ -1,0 +1,111 @@
+//! How often memory is asked for once the buffers have grown. Counted on this thread only, by an allocator of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
+use allocation_counter::measure;
+use common::{board, cell, project};
+use image::GrayImage;
+use panelqc::{
+    Batch, Channels, DecodeScratch, Decoded, Decoder, Frame, Kernel, Model, Outputs, Panel, Pixels, Preprocess,
+};
+
+mod common;
+
+fn frame(image: GrayImage) -> Frame {
+    let (width, height) = image.dimensions();
+    Frame::new(width, height, Pixels::Gray8(image.into_raw())).unwrap()
+}
+
+/// Three panels of each model: what is reported on them differs.
+fn panels(model: &str) -> Vec<Panel> {
+    let panel = |seed: u32| match model {
+        "pcb" => {
+            let (test, template) = board(seed);
+            Panel::new("board", frame(test)).with_reference(frame(template))
+        }
+        _ => Panel::new("cell", frame(cell(seed, seed % 2 == 1))),
+    };
+    (0..3).map(panel).collect()
+}
+
+fn push(batch: &mut Batch, panel: &Panel) {
+    batch.clear();
+    batch.push(&panel.frames()[0], panel.reference()).unwrap();
+}
+
+#[test]
+fn preprocessing_allocates_nothing() {
+    for name in ["pcb", "solar-cell"] {
+        let model = Model::load(project("models").join(name)).unwrap();
+        let panels = panels(name);
+        let mut batch = Batch::new(&model.manifest().input, 1);
+        push(&mut batch, &panels[0]);
+        let counted = measure(|| panels.iter().for_each(|panel| push(&mut batch, panel)));
+        assert_eq!((counted.count_total, counted.bytes_total), (0, 0), "{name}");
+    }
+}
+
+/// Allocations of one more frame of 1920x1080 pixels.
+fn resizing(kernel: Kernel, channels: usize) -> u64 {
+    let values = (0..1920 * 1080 * channels).map(|i| (i % 251) as u8).collect();
+    let pixels = if channels == 1 { Pixels::Gray8(values) } else { Pixels::Rgb8(values) };
+    let panel = Panel::new("large", Frame::new(1920, 1080, pixels).unwrap());
+    let mut config = Preprocess::new(640, 640);
+    config.channels = if channels == 1 { Channels::Gray } else { Channels::Rgb };
+    config.resize = kernel;
+    let mut batch = Batch::new(&config, 1);
+    push(&mut batch, &panel);
+    measure(|| push(&mut batch, &panel)).count_total
+}
+
+/// But for `bilinear` and `bicubic`, whose crate makes its tables anew for each picture.
+#[test]
+fn resizing_allocates_nothing() {
+    for channels in [1, 3] {
+        for kernel in [
+            Kernel::Nearest,
+            Kernel::Area,
+            Kernel::TorchBilinear,
+            Kernel::OpencvLinear,
+            Kernel::OpencvArea,
+            Kernel::PillowBilinear,
+            Kernel::TorchvisionBicubic,
+        ] {
+            assert_eq!(resizing(kernel, channels), 0, "{kernel:?}, {channels} channels");
+        }
+    }
+}
+
+/// Decodes what the model makes of a panel twice, and gives the second time's result and allocations.
+fn decoding(model: &Model, panel: &Panel, floor: f32, scratch: &mut DecodeScratch) -> (Decoded, u64) {
+    let decoder = Decoder::new(model).with_floors(|_| floor);
+    let mut batch = Batch::new(&model.manifest().input, 1);
+    push(&mut batch, panel);
+    let mut outputs = Outputs::default();
+    model.run(batch.view(), &mut outputs).unwrap();
+    let mut decode = || decoder.decode_with(&outputs, 0, &batch.placements()[0], scratch).unwrap();
+    decode();
+    let mut decoded = None;
+    let counted = measure(|| decoded = Some(decode()));
+    (decoded.unwrap(), counted.count_total)
+}
+
+#[test]
+fn decoding_allocates_the_defects_alone() {
+    for name in ["pcb", "solar-cell"] {
+        let model = Model::load(project("models").join(name)).unwrap();
+        let mut scratch = DecodeScratch::default();
+        let (mut empty, mut found) = (0, 0);
+        for panel in panels(name) {
+            for floor in [1.1, 0.3, 0.0] {
+                let (decoded, count) = decoding(&model, &panel, floor, &mut scratch);
+                // The vector of defects, if there is any, and the run lengths of each mask.
+                let masks = decoded.defects.iter().filter(|defect| defect.mask.is_some()).count();
+                let owned = usize::from(!decoded.defects.is_empty()) + masks;
+                assert_eq!(count, owned as u64, "{name}: {} defects, {masks} masks", decoded.defects.len());
+                empty += usize::from(decoded.defects.is_empty());
+                found += decoded.defects.len();
+            }
+        }
+        assert!(empty >= 3 && found >= 3, "{name}: {empty} without a defect, {found} defects");
+    }
+}
