@@ -109,6 +109,16 @@ fn a_detector_finds_its_own_results_in_coco_labels() {
     fs::write(&policy, "schema = 1\nname = \"p\"\n[default]\nreview = 1.0\nfail = 1.0\n").unwrap();
     let (_, _, blind) = eval(&model, dir.path(), "coco", &["--policy", policy.to_str().unwrap()]);
     assert_eq!((&blind["defect_miss"]["count"], &blind["map"]), (&e["detections"]["truths"], &e["map"]));
+    // With a defect a picture that no label knows, the model is no longer good enough.
+    let mut fewer = own_results(&model);
+    fewer.iter_mut().for_each(|report| drop(report.defects.pop()));
+    write_coco(dir.path(), &fewer);
+    let gates = ["--min-map", "0.999", "--min-f-score", "0.999"];
+    let (status, err, _) = eval(&model, dir.path(), "coco", &gates);
+    assert!(status == 1 && err.contains("gate map: expected at least 0.999, found 0."), "{err}");
+    assert!(err.contains("gate f_score: expected at least 0.999, found 0."), "{err}");
+    write_coco(dir.path(), &own_results(&model));
+    assert_eq!(eval(&model, dir.path(), "coco", &["--min-map", "0.99", "--min-f-score", "0.99"]).0, 0);
     // The JSON file by name, and labels that are not found.
     let file = dir.path().join("annotations.json");
     let text = fs::read_to_string(&file).unwrap();
@@ -252,6 +262,7 @@ fn each_gate_says_what_it_expected_and_what_it_found() {
         (blind, "--max-miss", "1", "0.5", "miss: expected at most 0.5, found 1"),
         (strict, "--max-overkill", "1", "0.5", "overkill: expected at most 0.5, found 1"),
         (blind, "--min-accuracy", "0", "1", "accuracy: expected at least 1, found 0."),
+        (blind, "--min-auroc", "0", "1", "auroc: expected at least 1, found 0"),
         (blind, "--max-latency-ratio", "100", "0.000000001", "latency ratio: expected at most 0.000000001, found 0.0"),
     ] {
         let with = |limit: &str| eval(&model, &data, "elpv", &[policy[0], policy[1], gate, limit]);
