@@ -267,8 +267,8 @@ impl CancelToken {
         Self::default()
     }
 
-    /// Cancels: no further input is read, and panels that wait for their turn become [`Error::Cancelled`]. What a
-    /// worker has begun is finished.
+    /// Cancels: no further input is read, and panels that wait for their turn become [`Error::Cancelled`]. An inference
+    /// that has begun is finished, and none begins after it, also of a panel of several frames.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -420,8 +420,8 @@ struct Workspace {
 
 /// A panel that was read, and what became of its frames so far.
 struct Entry<'a> {
-    id: String,
-    image: Option<std::path::PathBuf>,
+    id: &'a str,
+    image: Option<&'a Path>,
     state: Result<Opened<'a>>,
 }
 
@@ -435,8 +435,8 @@ struct Opened<'a> {
 impl Engine {
     fn inspect(&self, panel: &Panel, reading: Duration) -> Result<PanelReport> {
         let mut entries = [Entry {
-            id: panel.id().to_owned(),
-            image: panel.frames().first().and_then(Frame::source).map(Path::to_path_buf),
+            id: panel.id(),
+            image: panel.frames().first().and_then(Frame::source),
             state: Ok(Opened {
                 panel: Cow::Borrowed(panel),
                 ms: Timings { decode: ms(reading), ..Timings::default() },
@@ -444,7 +444,7 @@ impl Engine {
                 maps: Vec::new(),
             }),
         }];
-        self.work(&mut entries, 1);
+        self.work(&mut entries, 1, &|| false);
         let [entry] = entries;
         self.close(entry).map_err(|e| e.error)
     }
@@ -467,10 +467,10 @@ impl Engine {
                         decoded: Vec::new(),
                         maps: Vec::new(),
                     });
-                    Entry { id: id.clone(), image: image.clone(), state }
+                    Entry { id, image: image.as_deref(), state }
                 })
                 .collect();
-            self.work(&mut entries, capacity);
+            self.work(&mut entries, capacity, stopped);
             entries.into_iter().map(|entry| self.close(entry)).collect()
         });
         catch_unwind(run).unwrap_or_else(|panic| {
@@ -488,8 +488,8 @@ impl Engine {
         })
     }
 
-    /// Takes every frame of the panels through the model, `capacity` at a time.
-    fn work(&self, entries: &mut [Entry<'_>], capacity: usize) {
+    /// Takes every frame of the panels through the model, `capacity` at a time. Once `stopped`, no inference begins.
+    fn work(&self, entries: &mut [Entry<'_>], capacity: usize, stopped: &dyn Fn() -> bool) {
         let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut workspace = idle.unwrap_or_else(|| Workspace {
             batch: Batch::new(&self.model.manifest().input, capacity),
@@ -503,7 +503,7 @@ impl Engine {
             for frame in 0..frames {
                 let fits = |opened: &Opened<'_>| workspace.batch.takes(&opened.panel.frames()[frame]);
                 if entries[at].state.as_ref().is_ok_and(|opened| !fits(opened)) {
-                    self.flush(&mut workspace, entries, &mut members);
+                    self.flush(&mut workspace, entries, &mut members, stopped);
                 }
                 if let Ok(opened) = &mut entries[at].state {
                     let start = Instant::now();
@@ -515,21 +515,28 @@ impl Engine {
                     }
                 }
                 if workspace.batch.len() == capacity {
-                    self.flush(&mut workspace, entries, &mut members);
+                    self.flush(&mut workspace, entries, &mut members, stopped);
                 }
             }
         }
-        self.flush(&mut workspace, entries, &mut members);
+        self.flush(&mut workspace, entries, &mut members, stopped);
         self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
     }
 
     /// Runs the model on what the batch holds; `members` are the entries that its frames belong to.
-    fn flush(&self, workspace: &mut Workspace, entries: &mut [Entry<'_>], members: &mut Vec<usize>) {
+    fn flush(
+        &self,
+        workspace: &mut Workspace,
+        entries: &mut [Entry<'_>],
+        members: &mut Vec<usize>,
+        stopped: &dyn Fn() -> bool,
+    ) {
         if members.is_empty() {
             return;
         }
         let start = Instant::now();
-        let together = self.model.run(workspace.batch.view(), &mut workspace.outputs).is_ok();
+        let cancelled = stopped();
+        let together = !cancelled && self.model.run(workspace.batch.view(), &mut workspace.outputs).is_ok();
         let share = ms(start.elapsed()) / members.len() as f64;
         for (slot, &at) in members.iter().enumerate() {
             let Ok(opened) = &mut entries[at].state else { continue };
@@ -537,7 +544,9 @@ impl Engine {
             let mut result = Ok(slot);
             // A runtime that fails on the batch is asked frame by frame, so that one of them does not take the others
             // along, and each gets an error of its own.
-            if !together {
+            if !together && (cancelled || stopped()) {
+                result = Err(Error::Cancelled);
+            } else if !together {
                 let start = Instant::now();
                 let mut one = workspace.batch.view();
                 one.slice_axis_inplace(Axis(0), Slice::from(slot..=slot));
@@ -571,7 +580,8 @@ impl Engine {
         let Opened { panel, mut ms, decoded, maps } = match entry.state {
             Ok(opened) => opened,
             Err(error) => {
-                return Err(PanelError { panel: entry.id, image: entry.image, error, trace: self.trace.clone() });
+                let (panel, image) = (entry.id.to_owned(), entry.image.map(Path::to_path_buf));
+                return Err(PanelError { panel, image, error, trace: self.trace.clone() });
             }
         };
         let start = Instant::now();
@@ -591,7 +601,7 @@ impl Engine {
         ms.postprocess += self::ms(start.elapsed());
         let first = &panel.frames()[0];
         Ok(PanelReport {
-            panel: entry.id,
+            panel: entry.id.to_owned(),
             image: entry.image.map(|path| path.display().to_string()),
             status: Status::Ok,
             verdict: judgement.verdict,
@@ -616,4 +626,38 @@ fn square_millimetres(area_px: u64, pitch: f64) -> f64 {
 fn ms(duration: Duration) -> f64 {
     // Whole microseconds: more digits would be noise.
     duration.as_micros() as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Pixels;
+
+    #[test]
+    fn a_panic_in_a_worker_is_an_error_of_its_panels_and_stops_nothing_else() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/solar-cell");
+        let model = Arc::new(Model::load(folder).unwrap());
+        // A panel that cannot be made from outside: a worker runs into its missing frame and panics.
+        let panel = |i: usize| match i % 4 {
+            2 => Panel::without_frames(format!("{i}")),
+            _ => Panel::new(format!("{i}"), Frame::new(300, 300, Pixels::Gray8(vec![i as u8; 90_000])).unwrap()),
+        };
+        for (batch, lost) in [(1, vec![2, 6, 10]), (2, vec![2, 3, 6, 7, 10, 11])] {
+            let inspector = Inspector::builder(Arc::clone(&model)).threads(2).batch(batch).build().unwrap();
+            let results: Vec<_> = inspector.inspect_batch((0..12).map(panel)).collect();
+            let mut found = Vec::new();
+            for (i, result) in results.iter().enumerate() {
+                match result {
+                    Ok(report) => assert_eq!(report.panel, i.to_string()),
+                    Err(failed) => {
+                        assert_eq!(failed.panel, i.to_string());
+                        assert!(matches!(&failed.error, Error::Internal(text) if text.contains("out of bounds")));
+                        found.push(i);
+                    }
+                }
+            }
+            assert_eq!((results.len(), found), (12, lost), "batch {batch}");
+            assert!(inspector.inspect(&panel(1)).is_ok(), "sessions and buffers are in order");
+        }
+    }
 }

@@ -131,6 +131,27 @@ fn cancelling_ends_the_stream_and_passes_nothing() {
 }
 
 #[test]
+fn a_cancelled_worker_begins_no_further_inference() {
+    // Panels of so many frames that each takes a second or more.
+    let inspector = inspector(1, 1);
+    let frame = panel(0).frames()[0].clone();
+    let many = (0..3).map(|i| Panel::from_frames(format!("{i}"), vec![frame.clone(); 400]).unwrap());
+    let token = CancelToken::new();
+    let results: Vec<_> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            token.cancel();
+        });
+        inspector.inspect_batch(many.collect::<Vec<_>>()).cancel_with(&token).collect()
+    });
+    assert!(!results.is_empty());
+    for result in results {
+        let Err(failed) = result else { panic!("neither the panel under way nor those that wait are finished") };
+        assert!(matches!(failed.error, Error::Cancelled), "{failed}");
+    }
+}
+
+#[test]
 fn frames_of_a_panel_are_judged_together() {
     let inspector = inspector(1, 1);
     let frame = |seed: u32| panel(seed).frames()[0].clone();

@@ -31,6 +31,12 @@ impl Panel {
         Ok(Panel { id, frames, reference: None })
     }
 
+    /// A panel that no caller can make, to see what a defect of this library does.
+    #[cfg(test)]
+    pub(crate) fn without_frames(id: impl Into<String>) -> Self {
+        Panel { id: id.into(), frames: Vec::new(), reference: None }
+    }
+
     /// A panel from one image file, with the default limits; its id is the file's name without extension.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::pool::{self, Pool};
 use super::signature::{Port, Signature};
 use super::ultralytics;
 use crate::error::{Error, Result};
-use crate::hash::sha256_hex;
+use crate::hash::{sha256_hex, sha256_of};
 use crate::tensor::Fit;
 
 /// A model package that is loaded and fits its manifest: a folder with `model.onnx` and `model.toml`, or a graph whose
@@ -296,7 +296,7 @@ pub(super) fn graph_sha256(graph: &[u8], path: &Path) -> Result<String> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".data");
     let beside = Path::new(&beside);
-    Ok(if beside.is_file() { sha256_hex(&[graph, &read(beside)?].concat()) } else { sha256_hex(graph) })
+    Ok(if beside.is_file() { sha256_of([graph, &read(beside)?]) } else { sha256_hex(graph) })
 }
 
 pub(super) fn signature(session: &Session) -> Signature {
