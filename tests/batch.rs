@@ -135,14 +135,17 @@ fn a_cancelled_worker_begins_no_further_inference() {
     // Panels of so many frames that each takes a second or more.
     let inspector = inspector(1, 1);
     let frame = panel(0).frames()[0].clone();
-    let many = (0..3).map(|i| Panel::from_frames(format!("{i}"), vec![frame.clone(); 400]).unwrap());
+    let many: Vec<_> = (0..3).map(|i| Panel::from_frames(format!("{i}"), vec![frame.clone(); 400]).unwrap()).collect();
     let token = CancelToken::new();
+    let (taken, begun) = std::sync::mpsc::channel();
     let results: Vec<_> = std::thread::scope(|scope| {
         scope.spawn(|| {
+            begun.recv().unwrap();
             std::thread::sleep(std::time::Duration::from_millis(100));
             token.cancel();
         });
-        inspector.inspect_batch(many.collect::<Vec<_>>()).cancel_with(&token).collect()
+        let panels = many.into_iter().inspect(|_| taken.send(()).unwrap_or_default());
+        inspector.inspect_batch(panels).cancel_with(&token).collect()
     });
     assert!(!results.is_empty());
     for result in results {
