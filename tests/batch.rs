@@ -139,13 +139,14 @@ fn a_cancelled_worker_begins_no_further_inference() {
     let token = CancelToken::new();
     let (taken, begun) = std::sync::mpsc::channel();
     let results: Vec<_> = std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let cancel = token.clone();
+        scope.spawn(move || {
             begun.recv().unwrap();
             std::thread::sleep(std::time::Duration::from_millis(100));
             token.cancel();
         });
         let panels = many.into_iter().inspect(|_| taken.send(()).unwrap_or_default());
-        inspector.inspect_batch(panels).cancel_with(&token).collect()
+        inspector.inspect_batch(panels).cancel_with(&cancel).collect()
     });
     assert!(!results.is_empty());
     for result in results {
