@@ -13,14 +13,11 @@ use std::time::Instant;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use panelqc::dataset::{DataFormat, Label, Sample, Split, read_elpv};
-use panelqc::metrics::{Evaluation, StageTimes};
+use panelqc::metrics::{Evaluation, PERSON_MS, StageTimes};
 use panelqc::{
     Frame, FrameLimits, HtmlLabel, HtmlOptions, HtmlReport, Inspector, JsonlWriter, Model, Overlay, PanelInput,
     PanelReport, Policy, Status, Verdict, find_panels,
 };
-
-/// What a person needs for one image, in milliseconds.
-const PERSON_MS: f64 = 2000.0;
 
 #[derive(Parser)]
 struct Args {
@@ -73,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         writer.write(report)?;
     }
     writer.finish()?;
-    draw(&reports, &overlays)?;
+    let mut page = draw(&inspector, &reports, samples.as_deref(), &overlays)?;
 
     println!("model                  {} ({})", inspector.model().manifest().name, args.model.display());
     println!("images                 {}", reports.len());
@@ -81,7 +78,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("guarantee              {sentence}");
     }
     println!("errors                 {}", reports.iter().filter(|r| r.status == Status::Error).count());
-    let mut page = page(&inspector, &reports, samples.as_deref())?;
     match &samples {
         Some(samples) => {
             let evaluation = Evaluation::new(&inspector, DataFormat::Elpv, samples, &reports, seconds);
@@ -119,30 +115,26 @@ fn labelled(args: &Args) -> Result<Option<Vec<Sample>>, Box<dyn std::error::Erro
     }))
 }
 
-fn draw(reports: &[PanelReport], folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let overlay = Overlay::new()?;
-    for report in reports.iter().filter(|r| r.status == Status::Ok) {
-        let Some(image) = &report.image else { continue };
-        let path = folder.join(format!("{}.png", report.panel));
-        fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        overlay.save(&Frame::load(image, &FrameLimits::default())?, 0, report, &path)?;
-    }
-    Ok(())
-}
-
-/// All panels on one page, with pictures and, where there are some, labels.
-fn page(
+/// Draws each panel into `folder`, and gives all of them on one page, with labels where there are some.
+fn draw(
     inspector: &Inspector,
     reports: &[PanelReport],
     samples: Option<&[Sample]>,
+    folder: &Path,
 ) -> Result<HtmlReport, Box<dyn std::error::Error>> {
     let manifest = inspector.model().manifest();
     let options = HtmlOptions::new(&manifest.output, inspector.policy());
     let mut page = HtmlReport::new(format!("{}: {} panels", manifest.name, reports.len()), options);
+    let overlay = Overlay::new()?;
     for (at, report) in reports.iter().enumerate() {
         let label = samples.and_then(|samples| samples.get(at)).map(|sample| HtmlLabel::from(&sample.label));
         let image = report.image.as_ref().filter(|_| report.status == Status::Ok);
         let frame = image.map(|image| Frame::load(image, &FrameLimits::default())).transpose()?;
+        if let Some(frame) = &frame {
+            let path = folder.join(format!("{}.png", report.panel));
+            fs::create_dir_all(path.parent().unwrap_or(folder))?;
+            overlay.save(frame, 0, report, &path)?;
+        }
         page.add(report, label.as_ref(), frame.as_slice())?;
     }
     Ok(page)

@@ -45,7 +45,7 @@ pub enum Error {
     /// Too few labelled panels for the guarantee that was asked for.
     #[error(
         "calibration: expected at least {needed} {what} of at most {} %, found {found}{}",
-        .level * 100.0, .smallest.map(|rate| format!(", which can show {:.2} % at best", rate * 100.0)).unwrap_or_default()
+        percent(*.level), .smallest.map(|rate| format!(", which can show {:.2} % at best", rate * 100.0)).unwrap_or_default()
     )]
     TooFew {
         /// Which panels, and for which rate.
@@ -184,6 +184,16 @@ impl Error {
         let path = path.to_path_buf();
         move |source| Error::Io { action, path, source }
     }
+}
+
+/// The line, from 1, of the byte at `at` in `text`.
+pub(crate) fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1
+}
+
+/// A share in percent, without the digits that binary fractions leave behind.
+pub(crate) fn percent(share: f64) -> f64 {
+    (share * 1e8).round() / 1e6
 }
 
 /// Why ONNX Runtime could not be used, with every place that was tried.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Label, Sample, Truth, check_size, none_of};
+use super::{Label, Sample, Truth, check_size, none_of, place_of};
 use crate::defect::Kind;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, line_of};
 use crate::geometry::{Mask, Polygon};
 
 #[derive(Deserialize)]
@@ -78,12 +78,11 @@ type Problem = (usize, String, String);
 pub fn read_coco(folder: &Path) -> Result<Vec<Sample>> {
     let path = instances(folder)?;
     let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
-    let line = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|&&b| b == b'\n').count() + 1;
     let file: File = serde_json::from_str(&text).map_err(|e| {
         Error::labels(&path, Some(e.line()), "COCO instances: images, annotations, categories", e.to_string())
     })?;
     let samples = samples_of(&text, &file, path.parent().unwrap_or(Path::new("")))
-        .map_err(|(at, expected, found)| Error::labels(&path, Some(line(at)), expected, found))?;
+        .map_err(|(at, expected, found)| Error::labels(&path, Some(line_of(&text, at)), expected, found))?;
     if samples.is_empty() {
         return Err(none_of(&path, "images"));
     }
@@ -160,7 +159,7 @@ fn samples_of(text: &str, file: &File<'_>, folder: &Path) -> std::result::Result
 
 /// A record and where it begins in the text, which it was borrowed from.
 fn record<'a, T: Deserialize<'a>>(text: &str, raw: &'a RawValue) -> std::result::Result<(usize, T), Problem> {
-    let at = (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    let at = place_of(text, raw);
     serde_json::from_str(raw.get()).map(|value| (at, value)).map_err(|e| {
         let within: usize = raw.get().split_inclusive('\n').take(e.line().saturating_sub(1)).map(str::len).sum();
         let head: String = raw.get().chars().take(80).collect();

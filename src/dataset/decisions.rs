@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Label, Sample};
+use super::{Label, Sample, place_of};
 use crate::defect::Kind;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, line_of};
 use crate::frame::PanelFiles;
 
 /// What a person decided on panels of a report: the file `decisions.json` that the page of
@@ -109,8 +109,7 @@ impl Decisions {
         let mut decisions = Vec::with_capacity(file.decisions.len());
         let mut seen = HashSet::new();
         for raw in file.decisions {
-            let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
-            let number = text[..start].matches('\n').count() + 1;
+            let number = line_of(text, place_of(text, raw));
             let line: Line = serde_json::from_str(raw.get()).map_err(|e| syntax(number, e))?;
             let decision = Decision::try_from(line).map_err(|found| error(number, found))?;
             if !seen.insert(decision.panel.clone()) {
@@ -120,6 +119,11 @@ impl Decisions {
         }
         let File { model, manifest, policy, panels, .. } = file;
         Ok(Decisions { path: path.to_path_buf(), model, manifest, policy, panels, decisions })
+    }
+
+    /// The file that they were read from.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// SHA-256 of the model that the report was made with, in hexadecimal.

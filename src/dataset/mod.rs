@@ -18,6 +18,7 @@ use std::path::Path;
 
 use image::ImageDecoder;
 use image::metadata::Orientation;
+use serde_json::value::RawValue;
 
 use crate::defect::Kind;
 use crate::error::{Error, Result};
@@ -31,7 +32,7 @@ pub use elpv::read_elpv;
 pub use folders::read_folders;
 pub use format::{DataFormat, read};
 pub use mvtec::read_mvtec;
-pub use scored::{data_sha256, fail_scores, scored_panels};
+pub use scored::{data_sha256, fail_scores, scored_panels, verdict};
 pub use split::Split;
 pub use truth::Truth;
 pub use voc::read_voc;
@@ -124,6 +125,11 @@ fn check_size(image: &Path, (width, height): (u32, u32)) -> std::result::Result<
         Ok((w, h)) => Err((expected, format!("{w}x{h}"))),
         Err(e) => Err((expected, e.to_string())),
     }
+}
+
+/// Where a record begins in the text that it was borrowed from.
+fn place_of(text: &str, raw: &RawValue) -> usize {
+    (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
 }
 
 /// The error for a set without samples.

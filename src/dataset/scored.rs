@@ -1,7 +1,7 @@
 use super::Sample;
 use crate::hash::sha256_hex;
 use crate::report::{PanelReport, Status};
-use crate::verdict::{Policy, ScoredPanel};
+use crate::verdict::{Policy, ScoredPanel, Verdict};
 
 /// What a calibration needs of `samples` and their results, in the same order, under a policy whose `[default]` limits are
 /// to be chosen. The results have to reach down to a low confidence (0.01): a panel without any defect scores 0.
@@ -22,8 +22,14 @@ pub fn fail_scores(policy: &Policy, reports: &[PanelReport], review: f32) -> Vec
     reports.iter().map(score).collect()
 }
 
-/// A score of a panel that was inspected. All its frames are taken to be as large as the first.
-fn scored(report: &PanelReport, score: impl FnOnce(&[[u32; 2]]) -> f32) -> Option<f32> {
+/// What another policy makes of a result; review for a panel that could not be inspected. The result has to reach down to that
+/// policy's limits.
+pub fn verdict(policy: &Policy, report: &PanelReport) -> Verdict {
+    scored(report, |frames| policy.judge(&report.defects, frames).verdict).unwrap_or(Verdict::Review)
+}
+
+/// Something of a panel that was inspected. All its frames are taken to be as large as the first.
+fn scored<T>(report: &PanelReport, score: impl FnOnce(&[[u32; 2]]) -> T) -> Option<T> {
     let size = [report.width?, report.height?];
     let frames = report.defects.iter().filter_map(|d| d.frame).max().unwrap_or(0) + 1;
     (report.status == Status::Ok).then(|| score(&vec![size; frames]))

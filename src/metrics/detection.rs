@@ -144,8 +144,7 @@ pub fn detection_scores(images: &[Truths<'_>], kinds: &[Kind], protocol: Protoco
         let mut scores = KindScores::default();
         for (image, counts) in images.iter().zip(&mut per_image) {
             let truths: Vec<&Truth> = image.truth.iter().filter(|t| t.kind == *kind).collect();
-            let mut found: Vec<&Defect> = image.found.iter().filter(|d| d.kind == *kind).collect();
-            found.sort_by(|a, b| b.confidence.get().total_cmp(&a.confidence.get()));
+            let found = image.surest(|d| d.kind == *kind);
             let right = protocol.right(&truths, &found);
             let judged = found.iter().zip(right).filter_map(|(d, right)| Some((d.confidence.get(), right?)));
             let judged: Vec<(f32, bool)> = judged.collect();

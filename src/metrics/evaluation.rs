@@ -224,13 +224,16 @@ impl<'a> Evaluator<'a> {
         &self.reports
     }
 
+    fn inspected(&self) -> impl Iterator<Item = (&Sample, &PanelReport)> {
+        self.samples.iter().zip(&self.reports).filter(|(_, report)| report.status == Status::Ok)
+    }
+
     /// The numbers of all panels, which took `seconds` in all.
     pub fn finish(&self, seconds: f64) -> Evaluation {
         let manifest = self.inspector.model().manifest();
         let output = &manifest.output;
         let pairs = || self.samples.iter().zip(&self.reports);
-        let inspected = || pairs().filter(|(_, report)| report.status == Status::Ok);
-        let scores = || inspected().filter_map(|(s, r)| Some((r.score?, s.label.is_defective())));
+        let scores = || self.inspected().filter_map(|(s, r)| Some((r.score?, s.label.is_defective())));
         let verdicts = VerdictRates::new(pairs().map(|(s, r)| (s.label.is_defective(), r.verdict)));
         let timings: Vec<Timings> = self.reports.iter().filter_map(|r| r.ms).collect();
 
@@ -248,7 +251,7 @@ impl<'a> Evaluator<'a> {
         let judged = !detects && manifest.task != Task::Segment;
         let confusion_of = |sure: bool| {
             let mut confusion = Confusion::default();
-            for (sample, report) in inspected() {
+            for (sample, report) in self.inspected() {
                 let is_sure = !matches!(sample.label, Label::Probability(p) if p != 0.0 && p != 1.0);
                 if let Some(score) = report.score.filter(|_| is_sure || !sure) {
                     confusion.add(sample.label.is_defective(), score >= output.confidence);
@@ -336,8 +339,7 @@ impl<'a> Evaluator<'a> {
 
     /// Classes of the panels that could be inspected: what is called good has the class [`GOOD`].
     fn classes(&self, output: &OutputConfig) -> KindConfusion {
-        let pairs = self.samples.iter().zip(&self.reports).filter(|(_, report)| report.status == Status::Ok);
-        KindConfusion::of_classes(pairs.map(|(sample, report)| {
+        KindConfusion::of_classes(self.inspected().map(|(sample, report)| {
             let named = !matches!(sample.label, Label::Probability(_));
             let class = |kind: Option<Kind>| match kind {
                 None => Kind::from(GOOD),
@@ -354,10 +356,9 @@ impl<'a> Evaluator<'a> {
 
     /// Mean over the kinds that some panels have and others have not; `None` for fewer than two.
     fn auroc_kinds(&self) -> Option<f64> {
-        let inspected = || self.samples.iter().zip(&self.reports).filter(|(_, report)| report.status == Status::Ok);
         let kinds = self.kinds(&self.inspector.model().manifest().output);
         let areas = kinds.iter().filter_map(|kind| {
-            auroc(inspected().map(|(sample, report)| {
+            auroc(self.inspected().map(|(sample, report)| {
                 let of_kind = report.defects.iter().filter(|d| d.kind == *kind);
                 let score = of_kind.map(|d| d.confidence.get()).fold(0.0, f32::max);
                 (score, sample.label.kinds().contains(kind))
@@ -370,7 +371,7 @@ impl<'a> Evaluator<'a> {
     fn defect_miss(&self) -> Rate {
         let policy = self.inspector.policy();
         let (mut missed, mut all) = (0, 0);
-        for (sample, report) in self.samples.iter().zip(&self.reports).filter(|(_, r)| r.status == Status::Ok) {
+        for (sample, report) in self.inspected() {
             let Some(size) = report.width.zip(report.height).map(<[u32; 2]>::from) else { continue };
             let noticed = |d: &&Defect| policy.judge(std::slice::from_ref(*d), &[size]).verdict != Verdict::Pass;
             let found: Vec<&Defect> = report.defects.iter().filter(noticed).collect();

@@ -37,8 +37,7 @@ impl KindConfusion {
         let mut matrix = KindConfusion::new(kinds.iter().cloned().chain([Kind::from(BACKGROUND)]).collect());
         let background = kinds.len();
         for image in images {
-            let mut found: Vec<_> = image.found.iter().filter(|d| d.confidence.get() >= confidence).collect();
-            found.sort_by(|a, b| b.confidence.get().total_cmp(&a.confidence.get()));
+            let mut found = image.surest(|d| d.confidence.get() >= confidence);
             let mut open: Vec<_> = image.truth.iter().collect();
             for same in [true, false] {
                 found.retain(|d| {

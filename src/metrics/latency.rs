@@ -2,6 +2,9 @@ use serde::Serialize;
 
 use crate::report::Timings;
 
+/// What a person needs for an image, in milliseconds: what every time is compared with.
+pub const PERSON_MS: f64 = 2_000.0;
+
 /// Percentiles of a time, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]

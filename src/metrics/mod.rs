@@ -23,7 +23,7 @@ pub use comparison::{Comparison, Difference, Results};
 pub use detection::{Counts, CurvePoint, DetectionScores, KindScores, Protocol, detection_scores};
 pub use evaluation::{Curves, Evaluation, Evaluator};
 pub use kinds::KindConfusion;
-pub use latency::{Percentiles, StageTimes};
+pub use latency::{PERSON_MS, Percentiles, StageTimes};
 pub use outcome::PanelOutcome;
 pub use overlap::{Shape, Truths};
 pub use pixels::PixelScores;

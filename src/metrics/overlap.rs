@@ -11,6 +11,15 @@ pub struct Truths<'a> {
     pub found: &'a [Defect],
 }
 
+impl<'a> Truths<'a> {
+    /// Some of the detections, the surest first; of equally sure ones as they come.
+    pub(super) fn surest(&self, wanted: impl Fn(&Defect) -> bool) -> Vec<&'a Defect> {
+        let mut found: Vec<&Defect> = self.found.iter().filter(|d| wanted(d)).collect();
+        found.sort_by(|a, b| b.confidence.get().total_cmp(&a.confidence.get()));
+        found
+    }
+}
+
 /// What overlaps: boxes or masks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,14 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// The graph of this precision in the package whose graph in floating point is `path`.
+    pub fn graph(self, path: &Path) -> PathBuf {
+        match self {
+            Precision::Fp32 => path.to_path_buf(),
+            Precision::Int8 => path.with_extension("int8.onnx"),
+        }
+    }
+
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -55,7 +55,7 @@ impl Model {
     }
 
     fn load_chosen(path: &Path, precision: Option<Precision>) -> Result<Self> {
-        let (mut graph_path, manifest_path) = if path.is_dir() {
+        let (graph_path, manifest_path) = if path.is_dir() {
             (path.join("model.onnx"), path.join("model.toml"))
         } else if path.exists() {
             (path.to_path_buf(), path.with_extension("toml"))
@@ -72,15 +72,16 @@ impl Model {
         let manifest = stated.as_ref().map(|(manifest, _)| manifest);
         // A graph that is named itself is the one to use.
         let chosen = manifest.filter(|_| path.is_dir()).map(|m| m.precision);
+        let precision = precision.or(chosen).unwrap_or_default();
         let mut given = manifest.and_then(|m| m.sha256.as_ref());
-        if precision.or(chosen) == Some(Precision::Int8) {
+        if precision == Precision::Int8 {
             given = manifest.and_then(|m| m.int8.as_ref());
             if given.is_none() {
                 let expected = "int8 = \"...\", the SHA-256 of model.int8.onnx";
                 return Err(Error::model(&manifest_path, expected, "a package without that precision"));
             }
-            graph_path.set_extension("int8.onnx");
         }
+        let graph_path = precision.graph(&graph_path);
         let graph = read(&graph_path)?;
         let sha256 = graph_sha256(&graph, &graph_path)?;
         if let Some(given) = given.filter(|s| !s.eq_ignore_ascii_case(&sha256)) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::policy::Limits;
 use crate::binomial;
 use crate::defect::Kind;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, percent};
 
 /// A labelled panel as a calibration sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -255,7 +255,7 @@ impl Calibration {
                 "expected at most {allowed} of {} {what} on which the model finds nothing at all, found {nothing}: no \
                  limit holds a miss rate of {} %",
                 scores.of,
-                self.max_miss * 100.0
+                percent(self.max_miss)
             )));
         }
         // The panel that may not be missed any more; where all inspected ones may be, nothing is above 1.
@@ -272,7 +272,7 @@ impl Calibration {
                 "expected at most {allowed} of {} good panels that fail at any limit, found more: no limit holds an \
                  overkill rate of {} %",
                 scores.of,
-                level * 100.0
+                percent(level)
             )));
         }
         Ok(limit)
@@ -341,6 +341,9 @@ mod tests {
         assert!(error.contains("at least 299 defective panels") && error.contains("found 298"), "{error}");
         assert!(error.contains("1.00 % at best"), "{error}");
         assert!(Calibration::new(0.01).run(&panels(&spread(299), &[]), 0.5).is_ok());
+        // 0.07 * 100 is 7.000000000000001.
+        let error = Calibration::new(0.07).run(&panels(&spread(4), &[]), 0.5).unwrap_err().to_string();
+        assert!(error.contains("of at most 7 %, found 4"), "{error}");
         let both = Calibration { max_overkill: Some(0.05), ..Calibration::new(0.01) };
         let error = both.run(&panels(&spread(299), &spread(58)), 0.5).unwrap_err().to_string();
         assert!(error.contains("at least 59 good panels"), "{error}");

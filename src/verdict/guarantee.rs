@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::{Bounded, Calibrated, Calibration, Method};
 use crate::defect::Kind;
+use crate::error::percent;
 use crate::hash::sha256_hex;
 
 /// What a calibrated policy promises, and of what data it follows: the `[guarantee]` table at the end of its file.
@@ -137,9 +138,4 @@ impl fmt::Display for Guarantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentences().join("; "))
     }
-}
-
-/// A share in percent, without the digits that binary fractions leave behind.
-fn percent(share: f64) -> f64 {
-    (share * 1e8).round() / 1e6
 }

@@ -1,6 +1,7 @@
 use super::judge::Verdict;
 use super::policy::Policy;
 use super::rule::{Bounds, Limit, Quantity, Rule, RuleFile, reaches};
+use crate::error::line_of;
 
 /// What is wrong with a policy, with the lines.
 pub(super) struct Problems<'a> {
@@ -17,7 +18,7 @@ impl<'a> Problems<'a> {
 
     /// The line, from 1, of a byte of the file.
     pub(super) fn line(&self, at: usize) -> usize {
-        self.text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1
+        line_of(self.text, at)
     }
 
     pub(super) fn add(&mut self, at: usize, problem: impl Into<String>) {

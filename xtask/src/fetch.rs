@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Failure, target};
+use super::{Failure, run, target};
 
 /// One wheel, unpacked into a folder of its own.
 struct Wheel {
@@ -73,16 +73,12 @@ pub(super) fn environment(name: &str, requirements: &Path) -> Result<PathBuf, Fa
     let ready = folder.join("ready");
     if !ready.is_file() {
         eprintln!("installing {} into {} ...", requirements.display(), folder.display());
-        let step = |command: &mut Command| -> Result<(), Failure> {
-            let status = command.status().map_err(|e| format!("cannot run {command:?}: {e}"))?;
-            if status.success() { Ok(()) } else { Err(format!("failed: {command:?}").into()) }
-        };
-        step(Command::new(self::python()?).args(["-m", "venv"]).arg(&folder))?;
-        step(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
+        run(Command::new(self::python()?).args(["-m", "venv"]).arg(&folder))?;
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
         let bare = requirements.with_file_name("requirements-bare.txt");
         if bare.is_file() {
             let options = ["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"];
-            step(Command::new(&python).args(options).arg(bare))?;
+            run(Command::new(&python).args(options).arg(bare))?;
         }
         fs::write(&ready, "").map_err(|e| format!("{}: {e}", ready.display()))?;
     }

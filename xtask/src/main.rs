@@ -133,36 +133,29 @@ fn test(rest: &[String]) -> Result<(), Failure> {
 
 /// Makes the stored results of other pipelines anew, in a virtual environment that is thrown away with target/.
 fn parity() -> Result<(), Failure> {
-    let folder = root().join("tests/parity");
-    let python = fetch::environment("parity", &folder.join("requirements.txt"))?;
-    for recipe in ["images", "resize", "ultralytics", "torchvision", "form", "transformers", "rfdetr", "anomalib"] {
-        let script =
-            folder.join(if recipe == "images" { "images.py".to_owned() } else { format!("{recipe}_cases.py") });
-        println!("== {}", script.display());
-        run(Command::new(&python).arg(&script).env("OMP_NUM_THREADS", "1"))?;
-    }
-    println!("== comparing");
-    test(&["--test".to_owned(), "parity".to_owned()])
+    // The pictures come first: all others need them.
+    let cases = ["resize", "ultralytics", "torchvision", "form", "transformers", "rfdetr", "anomalib"];
+    let cases = cases.map(|name| format!("{name}_cases.py"));
+    recipes("parity", std::iter::once("images.py".to_owned()).chain(cases), &["--test", "parity"])
 }
 
 /// Makes the stored numbers of other implementations anew, likewise.
 fn reference() -> Result<(), Failure> {
-    let folder = root().join("tests/reference");
-    let python = fetch::environment("reference", &folder.join("requirements.txt"))?;
-    let mut recipes = Vec::new();
-    for entry in std::fs::read_dir(&folder)? {
-        let path = entry?.path();
-        if path.to_string_lossy().ends_with("_cases.py") {
-            recipes.push(path);
-        }
-    }
-    recipes.sort();
-    for script in recipes {
+    let cases = ["guarantee", "metrics"].map(|name| format!("{name}_cases.py"));
+    recipes("reference", cases, &["--test", "reference", "--test", "guarantee"])
+}
+
+/// Runs recipes of the folder `tests/NAME` in an environment of that name, then the tests that compare with what they made.
+fn recipes(name: &str, scripts: impl IntoIterator<Item = String>, tests: &[&str]) -> Result<(), Failure> {
+    let folder = root().join("tests").join(name);
+    let python = fetch::environment(name, &folder.join("requirements.txt"))?;
+    for script in scripts {
+        let script = folder.join(script);
         println!("== {}", script.display());
         run(Command::new(&python).arg(&script).env("OMP_NUM_THREADS", "1"))?;
     }
     println!("== comparing");
-    test(&["--test", "reference", "--test", "guarantee"].map(str::to_owned))
+    test(&tests.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 /// A program of its own outside of the workspace, whose dependencies no other command pays for.

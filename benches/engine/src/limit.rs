@@ -9,7 +9,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::TensorRef;
-use panelqc::{Batch, Manifest, Precision};
+use panelqc::{Batch, Manifest};
 use serde_json::json;
 
 use super::Failure;
@@ -75,13 +75,10 @@ fn together(work: &Work, sessions: &mut [Session], time: Duration, memory: bool)
 
 /// Graph and manifest of a package, as `panelqc::Model::load` finds them.
 fn package(model: &Path) -> Result<(PathBuf, Manifest), Failure> {
-    let mut graph = if model.is_dir() { model.join("model.onnx") } else { model.to_path_buf() };
+    let graph = if model.is_dir() { model.join("model.onnx") } else { model.to_path_buf() };
     let manifest = graph.with_extension("toml");
     let manifest = Manifest::parse(&fs::read_to_string(&manifest)?, &manifest)?;
-    if model.is_dir() && manifest.precision == Precision::Int8 {
-        graph.set_extension("int8.onnx");
-    }
-    Ok((graph, manifest))
+    Ok((if model.is_dir() { manifest.precision.graph(&graph) } else { graph }, manifest))
 }
 
 /// A session with the settings of panelqc's.

@@ -18,7 +18,6 @@ pub(super) fn serve(model: &str, cases: &str) -> Result<(), Failure> {
     let versions = json!({
         "panelqc": inspector.trace().version,
         "onnxruntime": init_runtime(None)?.build,
-        "library": init_runtime(None)?.library,
     });
     answer(versions, |name, time| {
         let case = cases.get(name)?;

@@ -1,4 +1,3 @@
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::engine::EngineArgs;
-use super::output::writing;
+use super::output::write_json;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -103,7 +102,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     numbers.print(&inspector.model().manifest().name)?;
     if let Some(file) = &args.json {
-        fs::write(file, serde_json::to_string_pretty(&numbers)? + "\n").map_err(|source| writing(file, source))?;
+        write_json(file, &numbers)?;
     }
     Ok(ExitCode::SUCCESS)
 }

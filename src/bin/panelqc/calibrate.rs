@@ -3,18 +3,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use panelqc::dataset::{data_sha256, fail_scores, scored_panels};
+use panelqc::dataset::{data_sha256, fail_scores, scored_panels, verdict};
 use panelqc::metrics::VerdictRates;
-use panelqc::{
-    Bounded, Calibrated, Calibration, Error, Guarantee, Limits, Method, Model, PanelReport, Policy, ScoredPanel,
-    Status, Verdict,
-};
+use panelqc::{Bounded, Calibrated, Calibration, Error, Guarantee, Limits, Method, Model, Policy, ScoredPanel, Status};
 use toml_edit::DocumentMut;
 
 use super::Failure;
 use super::data::{self, DataArgs, FLOOR};
 use super::engine::EngineArgs;
-use super::output::writing;
+use super::output::{reading, writing};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -83,11 +80,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // What is written has to be what can be read.
     let policy = Policy::parse(&text, &args.out)?;
     fs::write(&args.out, text).map_err(|e| writing(&args.out, e))?;
-    let verdict = |report: &PanelReport| match (report.status, report.width.zip(report.height)) {
-        (Status::Ok, Some((width, height))) => policy.judge(&report.defects, &[[width, height]]).verdict,
-        _ => Verdict::Review,
-    };
-    let verdicts = samples.iter().zip(&reports).map(|(s, r)| (s.label.is_defective(), verdict(r)));
+    let verdicts = samples.iter().zip(&reports).map(|(s, r)| (s.label.is_defective(), verdict(&policy, r)));
     print(&asked, &calibrated, errors, &sentences, &VerdictRates::new(verdicts))?;
     eprintln!("policy in {}", args.out.display());
     Ok(ExitCode::from(u8::from(errors > 0)))
@@ -107,10 +100,7 @@ impl Rules {
     /// The rules of the file `base`, or none, bound to a model; a guarantee that it had is gone.
     fn new(base: Option<&Path>, model: &Model) -> Result<Self, Failure> {
         let (path, text) = match base {
-            Some(path) => {
-                let read = |source| Error::Io { action: "reading", path: path.to_path_buf(), source };
-                (path.to_path_buf(), fs::read_to_string(path).map_err(read)?)
-            }
+            Some(path) => (path.to_path_buf(), fs::read_to_string(path).map_err(|e| reading(path, e))?),
             None => {
                 let confidence = model.manifest().output.confidence;
                 let name = toml_edit::Value::from(model.manifest().name.as_str());

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use panelqc::metrics::{Comparison, Results};
 
 use super::Failure;
-use super::output::writing;
+use super::output::write_json;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -52,9 +52,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         writeln!(out, "{name:<10} A {a:.4}  B {b:.4}  gain {:+.4} ({:+.4} to {:+.4})  {word}", d.gain, d.low, d.high)?;
     }
     if let Some(path) = &args.json {
-        let mut text = serde_json::to_string_pretty(&comparison)?;
-        text.push('\n');
-        std::fs::write(path, text).map_err(|e| writing(path, e))?;
+        write_json(path, &comparison)?;
     }
     let broken = match args.min_gain {
         Some(least) => (main.low < least).then(|| format!("a gain of at least {least} with 95 % confidence")),

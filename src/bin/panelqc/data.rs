@@ -45,28 +45,32 @@ impl DataArgs {
 
     /// As [`samples`](Self::samples), for what is guaranteed: decisions alone have to be on every panel of their report.
     pub(super) fn fair_samples(&self, model: &Model) -> Result<Vec<Sample>, Failure> {
-        let samples = self.samples(model)?;
-        if let (None, Some(path)) = (self.format, &self.decisions) {
-            let decisions = Decisions::load(path)?;
-            if !decisions.is_complete() {
-                return Err(format!(
-                    "--decisions {}: expected a decision on each of the {} panels of the report, found {}: panels chosen \
-                     by their verdict are no sample of the line (give --format where the others have labels)",
-                    path.display(),
-                    decisions.panels(),
-                    decisions.iter().len()
-                )
-                .into());
-            }
+        let decisions = self.decisions()?;
+        if let (None, Some(decisions)) = (self.format, decisions.as_ref().filter(|d| !d.is_complete())) {
+            return Err(format!(
+                "--decisions {}: expected a decision on each of the {} panels of the report, found {}: panels chosen by \
+                 their verdict are no sample of the line (give --format where the others have labels)",
+                decisions.path().display(),
+                decisions.panels(),
+                decisions.iter().len()
+            )
+            .into());
         }
-        Ok(samples)
+        self.samples_with(model, decisions.as_ref())
     }
 
     /// The labelled panels; what labels and model call differently is said on stderr.
     pub(super) fn samples(&self, model: &Model) -> Result<Vec<Sample>, Failure> {
+        self.samples_with(model, self.decisions()?.as_ref())
+    }
+
+    fn decisions(&self) -> Result<Option<Decisions>, Failure> {
+        Ok(self.decisions.as_ref().map(Decisions::load).transpose()?)
+    }
+
+    fn samples_with(&self, model: &Model, decisions: Option<&Decisions>) -> Result<Vec<Sample>, Failure> {
         let output = &model.manifest().output;
-        let decisions = self.decisions.as_ref().map(Decisions::load).transpose()?;
-        let mut samples = match (self.format, &decisions) {
+        let mut samples = match (self.format, decisions) {
             (Some(format), _) => read(format, &self.data, &output.good)?,
             (None, Some(decisions)) => {
                 let panels = find_panels(std::slice::from_ref(&self.data), None)?.into_iter();
@@ -77,7 +81,7 @@ impl DataArgs {
             }
             (None, None) => return Err("--format: expected one, or --decisions, found none".into()),
         };
-        if let (Some(_), Some(decisions)) = (self.format, &decisions) {
+        if let (Some(_), Some(decisions)) = (self.format, decisions) {
             let changed = decisions.apply(&mut samples)?;
             eprintln!("panelqc: {} decisions, {changed} against the label", decisions.iter().len());
         }

@@ -1,6 +1,5 @@
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use super::Failure;
 use super::data::{DataArgs, FLOOR};
 use super::engine::{EngineArgs, progress_bar, reported};
 use super::gates::Gates;
-use super::output::writing;
+use super::output::write_json;
 use super::page;
 
 #[derive(clap::Args)]
@@ -45,18 +44,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let bar = progress_bar(samples.len() as u64);
     let start = Instant::now();
     let mut evaluator = Evaluator::new(&inspector, args.data.format());
-    // The page is drawn afterwards, so that it does not count in the times.
-    let mut shown = Vec::new();
     let files: Vec<_> = samples.iter().map(|sample| sample.files.clone()).collect();
     for (sample, result) in samples.into_iter().zip(inspector.inspect_batch(files)) {
         bar.inc(1);
-        let report = reported(result, &bar);
-        if args.html.is_some() {
-            let mut report = report.clone();
-            report.maps.clear();
-            shown.push((HtmlLabel::from(&sample.label), sample.files.frames.clone(), report));
-        }
-        evaluator.add(sample, report);
+        evaluator.add(sample, reported(result, &bar));
     }
     bar.finish_and_clear();
     let evaluation = evaluator.finish(start.elapsed().as_secs_f64());
@@ -67,8 +58,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.html {
         let title = format!("{}: {}", inspector.model().manifest().name, args.data.title());
         let mut page = page::page(&inspector, title);
-        for (label, files, report) in &shown {
-            page::add(&mut page, report, Some(label), files)?;
+        for (sample, report) in evaluator.samples().iter().zip(evaluator.reports()) {
+            page::add(&mut page, report, Some(&HtmlLabel::from(&sample.label)), &sample.files.frames)?;
         }
         page.evaluation(&evaluation)?;
         page.save(path)?;
@@ -78,12 +69,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         eprintln!("panelqc: gate {gate}");
     }
     Ok(ExitCode::from(u8::from(evaluation.errors > 0 || !broken.is_empty())))
-}
-
-fn write_json(path: &Path, evaluation: &Evaluation) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(evaluation)?;
-    text.push('\n');
-    Ok(fs::write(path, text).map_err(|e| writing(path, e))?)
 }
 
 fn print(e: &Evaluation, threads: usize, batch: usize) -> std::io::Result<()> {

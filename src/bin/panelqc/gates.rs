@@ -1,4 +1,4 @@
-use panelqc::metrics::Evaluation;
+use panelqc::metrics::{Evaluation, PERSON_MS};
 
 /// Limits that a model has to keep; one that does not exits with status 1.
 #[derive(clap::Args)]
@@ -26,9 +26,6 @@ pub(super) struct Gates {
     #[arg(long, value_name = "X", value_parser = positive)]
     max_latency_ratio: Option<f64>,
 }
-
-/// What a person needs for an image.
-const PERSON_MS: f64 = 2_000.0;
 
 fn share(text: &str) -> Result<f64, String> {
     match text.parse() {

@@ -2,10 +2,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use panelqc::{Error, Golden, Inspector, Model, PanelFiles, PanelInput, find_panels};
+use panelqc::{Golden, Inspector, Model, PanelFiles, PanelInput, find_panels};
 
 use super::Failure;
-use super::output::writing;
+use super::output::{reading, writing};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -39,11 +39,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let inspector = Inspector::builder(model).threads(1).build()?;
     let golden = Golden::record(&inspector, &panels, &folder)?;
     if !noted {
-        let mut text = fs::read_to_string(&manifest).map_err(|source| Error::Io {
-            action: "reading",
-            path: manifest.clone(),
-            source,
-        })?;
+        let mut text = fs::read_to_string(&manifest).map_err(|e| reading(&manifest, e))?;
         if !text.ends_with('\n') {
             text.push('\n');
         }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use panelqc::{Frame, FrameLimits, Overlay, PanelInput, PanelReport, Status, Verdict, find_panels};
+use panelqc::{Frame, Overlay, PanelInput, PanelReport, Status, Verdict, find_panels};
 
 use super::Failure;
 use super::engine::{EngineArgs, progress_bar, reported};
@@ -76,11 +76,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     for (at, result) in inspector.inspect_batch(panels).enumerate() {
         let report = reported(result, &bar);
         sink.write(&report)?;
-        if let Some(pictures) = pictures.as_mut().filter(|_| report.status == Status::Ok) {
-            pictures.draw(&report, &files[at])?;
+        let shown = files.get(at).filter(|_| report.status == Status::Ok);
+        let frames = shown.map(|files| page::frames(files)).transpose()?.unwrap_or_default();
+        if let Some(pictures) = pictures.as_mut() {
+            pictures.draw(&report, &frames)?;
         }
         if let Some(page) = &mut page {
-            page::add(page, &report, None, &files[at])?;
+            page.add(&report, None, &frames)?;
         }
         tally.add(&report);
         bar.inc(1);
@@ -110,14 +112,13 @@ struct Pictures {
 }
 
 impl Pictures {
-    fn draw(&mut self, report: &PanelReport, files: &[PathBuf]) -> Result<(), Failure> {
-        for (index, file) in files.iter().enumerate() {
-            let frame = Frame::load(file, &FrameLimits::default())?;
-            let path = overlay_path(&self.folder, &report.panel, (files.len() > 1).then_some(index));
+    fn draw(&mut self, report: &PanelReport, frames: &[Frame]) -> Result<(), Failure> {
+        for (index, frame) in frames.iter().enumerate() {
+            let path = overlay_path(&self.folder, &report.panel, (frames.len() > 1).then_some(index));
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(|e| writing(parent, e))?;
             }
-            self.overlay.save(&frame, index, report, &path)?;
+            self.overlay.save(frame, index, report, &path)?;
         }
         Ok(())
     }

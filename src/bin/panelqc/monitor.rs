@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Failure;
 use super::data::{self, DataArgs};
 use super::engine::EngineArgs;
-use super::output::writing;
+use super::output::{reading, write_json};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -69,8 +69,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         state.panels.insert(sample.files.id.clone());
     }
     if let Some(path) = &args.state {
-        let text = serde_json::to_string_pretty(&state)? + "\n";
-        fs::write(path, text).map_err(|e| writing(path, e))?;
+        write_json(path, &state)?;
     }
     let holds = state.print()?;
     let errors = reports.iter().any(|r| r.status == Status::Error);
@@ -93,11 +92,7 @@ impl State {
         let bad = |expected: &str, found: &str| {
             Err(format!("--state {}: expected {expected}, found {found}", path.display()).into())
         };
-        let text = fs::read_to_string(path).map_err(|source| Error::Io {
-            action: "reading",
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let text = fs::read_to_string(path).map_err(|e| reading(path, e))?;
         let state: State = match serde_json::from_str(&text) {
             Ok(state) => state,
             Err(problem) => return bad("the state of a monitor", &problem.to_string()),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use panelqc::{CocoWriter, CsvWriter, Error, HtmlReport, JsonlWriter, Kind, PanelInput, PanelReport, Trace};
 
+use serde::Serialize;
+
 use super::Failure;
 use super::inspect::files_of;
 use super::page::frames as frames_of;
@@ -83,6 +85,16 @@ pub(super) fn writing(path: &Path, source: io::Error) -> Error {
     Error::Io { action: "writing", path: path.to_path_buf(), source }
 }
 
+pub(super) fn reading(path: &Path, source: io::Error) -> Error {
+    Error::Io { action: "reading", path: path.to_path_buf(), source }
+}
+
+/// Writes one JSON object, for people and programs.
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    Ok(fs::write(path, text).map_err(|e| writing(path, e))?)
+}
+
 /// What an interrupted run has written.
 #[derive(Default)]
 pub(super) struct Earlier {
@@ -98,7 +110,7 @@ impl Earlier {
         let text = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(source) => return Err(Error::Io { action: "reading", path: path.to_path_buf(), source }.into()),
+            Err(source) => return Err(reading(path, source).into()),
         };
         let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         let mut earlier = Earlier::default();

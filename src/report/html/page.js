@@ -43,11 +43,9 @@ function summary() {
     rateTile("Overkilled", rates.overkill, "good panels failed"),
   ].filter(Boolean));
 
-  const guarantee = report.guarantee;
-  const sentence = typeof guarantee === "string" ? guarantee : guarantee && guarantee.sentence;
-  if (sentence) {
+  if (report.guarantee) {
     byId("guarantee").hidden = false;
-    byId("guarantee").append(node("span", { class: "quiet" }, "Guarantee: "), sentence);
+    byId("guarantee").append(node("span", { class: "quiet" }, "Guarantee: "), report.guarantee.sentence);
   }
 
   const bar = node("div", { class: "bar", role: "group", "aria-label": "Verdicts" }, VERDICTS.filter(verdictCount).map((verdict) => {
@@ -577,7 +575,7 @@ function errorsAndTrace() {
   byId("error-table").append(node("thead", {}, node("tr", {}, ["panel", "file", "why"].map((head) => node("th", { scope: "col" }, head)))),
     node("tbody", {}, failed.map((panel) => node("tr", {}, node("td", {}, panel.panel), node("td", {}, panel.image || ""), node("td", {}, panel.error || "")))));
   const { model, manifest, policy, version } = report.trace || {};
-  const guarantee = report.guarantee && typeof report.guarantee === "object" ? Object.entries(report.guarantee).filter(([name]) => name !== "sentence") : [];
+  const guarantee = Object.entries(report.guarantee || {}).filter(([name]) => name !== "sentence");
   const value = (v) => (typeof v === "object" ? JSON.stringify(v) : String(v));
   const rows = [["panelqc", version], ["model", model], ["manifest", manifest], ["policy", policy || "none: any defect that the manifest reports fails the panel"],
     ["limits", limits.fail === null ? null : `review from ${limits.review}, fail from ${limits.fail} (the lowest of all kinds)`],

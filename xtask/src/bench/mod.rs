@@ -243,7 +243,7 @@ fn report(all: &Value, results: &Results, workers: usize) -> String {
     }
     out += &format!("versions  {}\n", text(&host["rustc"]));
     for (who, versions) in all["versions"].as_object().into_iter().flatten() {
-        let parts = versions.as_object().into_iter().flatten().filter(|(what, _)| *what != "library");
+        let parts = versions.as_object().into_iter().flatten();
         let parts: Vec<_> = parts.map(|(what, version)| format!("{what} {}", text(version))).collect();
         out += &format!("          {who}: {}\n", parts.join(", "));
     }
