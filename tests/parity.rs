@@ -111,6 +111,12 @@ impl Case {
         Model::load(self.folder.path()).unwrap()
     }
 
+    /// How far a confidence may be from the exporter's. In half precision a step is 5e-4 near 1, and how many of them
+    /// are lost depends on how a processor sums.
+    fn within(&self) -> f64 {
+        if self.name.ends_with("-half") { 5e-3 } else { 1e-3 }
+    }
+
     fn images(&self) -> impl Iterator<Item = (PathBuf, &Value)> {
         let images = self.expected["images"].as_object().unwrap();
         images.iter().map(|(image, want)| (parity("images").join(image), want))
@@ -122,7 +128,7 @@ impl Case {
         let (mut count, mut worst) = (0, Worst::default());
         for (image, want) in self.images() {
             let report = inspector.inspect_file(&image).unwrap();
-            count += compare(&format!("{} {}", self.name, image.display()), &report, want, &mut worst);
+            count += compare(&format!("{} {}", self.name, image.display()), &report, want, self.within(), &mut worst);
         }
         println!("{}: {count} defects; {worst:?}", self.name);
         assert!(count >= 5, "{}: {count} defects tell too little", self.name);
@@ -137,7 +143,7 @@ struct Worst {
     mask_iou: Option<f64>,
 }
 
-fn compare(place: &str, report: &PanelReport, want: &Value, worst: &mut Worst) -> usize {
+fn compare(place: &str, report: &PanelReport, want: &Value, within: f64, worst: &mut Worst) -> usize {
     let want = want["defects"].as_array().unwrap();
     let list = |report: &PanelReport| {
         report
@@ -156,7 +162,7 @@ fn compare(place: &str, report: &PanelReport, want: &Value, worst: &mut Worst) -
         assert!(off <= 0.5 + slack(defect, report), "{place}: {} at {:?} is {off} px off", defect.kind, defect.bbox);
         let twin = open.remove(i);
         let confidence = (twin["confidence"].as_f64().unwrap() - f64::from(defect.confidence.get())).abs();
-        assert!(confidence <= 1e-3, "{place}: confidence differs by {confidence}");
+        assert!(confidence <= within, "{place}: confidence differs by {confidence}");
         worst.box_px = worst.box_px.max(off);
         worst.confidence = worst.confidence.max(confidence);
         if twin["mask"].is_object() {

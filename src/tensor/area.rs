@@ -1,64 +1,81 @@
+use std::ops::Range;
+
+use super::resize::Source;
+use super::value::{Sink, Value, vectorised};
+
 /// Resampling by the mean over the covered area, first along the rows and then down the columns. A box filter of a
 /// resampling crate counts whole pixels only; here a pixel that is covered in part counts by its share.
 #[derive(Default)]
-pub(super) struct Area {
-    rows: Vec<f32>,
+pub(super) struct Area<T> {
+    made_for: Option<(usize, usize)>,
+    /// For each target pixel of a row, its first source pixel and where its shares are.
+    columns: Vec<(usize, Range<usize>)>,
+    shares: Vec<f32>,
+    /// The row of the source that was resized across last, each channel by itself.
+    line: Vec<f32>,
+    held: Option<usize>,
+    sums: Vec<f32>,
+    out: Vec<T>,
 }
 
-/// A pixel value: 8 or 16 bits.
-pub(super) trait Value: Copy + Default + Into<f32> {
-    /// Whether it is 8 bits.
-    const EIGHT_BITS: bool;
-
-    fn round(value: f32) -> Self;
-}
-
-impl Value for u8 {
-    const EIGHT_BITS: bool = true;
-
-    fn round(value: f32) -> Self {
-        (value + 0.5) as u8
-    }
-}
-
-impl Value for u16 {
-    const EIGHT_BITS: bool = false;
-
-    fn round(value: f32) -> Self {
-        (value + 0.5) as u16
-    }
-}
-
-impl Area {
-    pub(super) fn run<T: Value>(
-        &mut self,
-        source: &[T],
-        from: (u32, u32),
-        target: &mut Vec<T>,
-        to: (u32, u32),
-        channels: usize,
-    ) {
-        let (width, to_width) = (from.0 as usize, to.0 as usize);
-        let (height, to_height) = (from.1 as usize, to.1 as usize);
-        let stride = to_width * channels;
-        self.rows.clear();
-        self.rows.resize(height * stride, 0.0);
-        for (row, out) in source.chunks_exact(width * channels).zip(self.rows.chunks_exact_mut(stride)) {
-            for (x, pixel) in out.chunks_exact_mut(channels).enumerate() {
-                for (j, share) in cover(x, width, to_width) {
-                    for (value, &from) in pixel.iter_mut().zip(&row[j * channels..]) {
-                        *value += share * from.into();
-                    }
-                }
+impl<T: Value> Area<T> {
+    /// Resizes `source` to `to` (width, height), and gives the wanted `rows` of the result.
+    pub(super) fn run(&mut self, source: Source<'_, T>, to: (usize, usize), rows: Range<usize>, sink: &mut impl Sink) {
+        let ((width, height), (to_width, to_height)) = (source.size, to);
+        if self.made_for != Some((width, to_width)) {
+            self.made_for = Some((width, to_width));
+            self.columns.clear();
+            self.shares.clear();
+            for x in 0..to_width {
+                let start = self.shares.len();
+                self.shares.extend(cover(x, width, to_width).map(|(_, share)| share));
+                self.columns.push((x * width / to_width, start..self.shares.len()));
             }
         }
-        target.clear();
-        target.resize(to_height * stride, T::default());
-        for (y, out) in target.chunks_exact_mut(stride).enumerate() {
-            for (x, value) in out.iter_mut().enumerate() {
-                let sum: f32 = cover(y, height, to_height).map(|(j, share)| share * self.rows[j * stride + x]).sum();
-                *value = T::round(sum);
+        let Area { columns, shares, line, held, sums, out, .. } = self;
+        *held = None;
+        line.resize(to_width * source.channels, 0.0);
+        sums.resize(to_width * source.channels, 0.0);
+        out.resize(to_width, T::default());
+        for y in rows {
+            sums.fill(0.0);
+            for (row, share) in cover(y, height, to_height) {
+                // Two rows of the result share at most the one row of the source that both cover in part.
+                if *held != Some(row) {
+                    *held = Some(row);
+                    match source.channels {
+                        1 => across::<T, 1>(source.row(row), columns, shares, line),
+                        _ => across::<T, 3>(source.row(row), columns, shares, line),
+                    }
+                }
+                vectorised(
+                    #[inline(always)]
+                    || sums.iter_mut().zip(&*line).for_each(|(sum, value)| *sum += share * value),
+                );
             }
+            for (channel, sums) in sums.chunks_exact(to_width).enumerate() {
+                vectorised(
+                    #[inline(always)]
+                    || out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = T::round(sum)),
+                );
+                sink.rows(y, channel, out);
+            }
+        }
+    }
+}
+
+fn across<T: Value, const C: usize>(row: &[T], columns: &[(usize, Range<usize>)], shares: &[f32], line: &mut [f32]) {
+    let (pixels, _) = row.as_chunks::<C>();
+    let width = columns.len();
+    for (x, (first, part)) in columns.iter().enumerate() {
+        let mut sums = [0.0; C];
+        for (pixel, share) in pixels[*first..].iter().zip(&shares[part.clone()]) {
+            for (sum, &value) in sums.iter_mut().zip(pixel) {
+                *sum += share * value.into();
+            }
+        }
+        for (c, sum) in sums.into_iter().enumerate() {
+            line[c * width + x] = sum;
         }
     }
 }

@@ -1,6 +1,9 @@
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use super::resize::{Raster, Resize};
+use super::resize::{Resize, Source};
+use super::value::{Level, Sink, Value, vectorised};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, Pixels};
 use crate::geometry::Placement;
@@ -149,9 +152,16 @@ pub enum Kernel {
 /// Buffers that preprocessing reuses from one frame to the next; one for each worker.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    resize: Resize,
-    converted: Raster,
-    resized: Raster,
+    eight: Lines<u8>,
+    sixteen: Lines<u16>,
+}
+
+/// What frames of one depth need.
+#[derive(Default)]
+struct Lines<T> {
+    resize: Resize<T>,
+    /// A colour frame that became gray.
+    gray: Vec<T>,
 }
 
 impl Preprocess {
@@ -265,7 +275,7 @@ impl Preprocess {
     ) -> Result<Placement> {
         let placement = self.placement(frame.width(), frame.height());
         let half = self.channels.count() * placement.model.0 as usize * placement.model.1 as usize;
-        self.write_frame(frame, &placement, scratch, &mut out[..half])?;
+        self.write_frame(frame, &placement, scratch, &mut out[..half]);
         if self.reference {
             let Some(reference) = reference else {
                 return Err(Error::image(frame.name(), "a reference image (the model compares)", "none"));
@@ -278,93 +288,115 @@ impl Preprocess {
                     format!("{} x {}", reference.width(), reference.height()),
                 ));
             }
-            self.write_frame(reference, &placement, scratch, &mut out[half..])?;
+            self.write_frame(reference, &placement, scratch, &mut out[half..]);
         }
         Ok(placement)
     }
 
-    fn write_frame(&self, frame: &Frame, at: &Placement, scratch: &mut Scratch, out: &mut [f32]) -> Result<()> {
-        let Scratch { resize, converted, resized } = scratch;
-        let to_gray = self.channels == Channels::Gray && frame.channels() == 3;
-        if to_gray {
-            converted.set_luma(frame);
+    fn write_frame(&self, frame: &Frame, at: &Placement, scratch: &mut Scratch, out: &mut [f32]) {
+        match frame.pixels() {
+            Pixels::Gray8(values) => self.write_values(values, 1, at, &mut scratch.eight, out),
+            Pixels::Rgb8(values) => self.write_values(values, 3, at, &mut scratch.eight, out),
+            Pixels::Gray16(values) => self.write_values(values, 1, at, &mut scratch.sixteen, out),
+            Pixels::Rgb16(values) => self.write_values(values, 3, at, &mut scratch.sixteen, out),
         }
-        let same_size = at.resized == at.source;
-        if !same_size {
-            let source = if to_gray { converted.view() } else { Raster::of(frame) };
-            resize
-                .run(source, at.source, resized, at.resized, self.resize, self.antialias)
-                .map_err(|message| Error::image(frame.name(), "a frame that can be resized", message))?;
+    }
+
+    fn write_values<T: Value>(
+        &self,
+        values: &[T],
+        channels: usize,
+        at: &Placement,
+        lines: &mut Lines<T>,
+        out: &mut [f32],
+    ) {
+        let size = |(width, height): (u32, u32)| (width as usize, height as usize);
+        let mut source = Source { values, channels, size: size(at.source) };
+        if self.channels == Channels::Gray && channels == 3 {
+            lines.gray.resize(values.len() / 3, T::default());
+            luma(values, &mut lines.gray);
+            source = Source { values: &lines.gray, channels: 1, ..source };
         }
-        let pixels = match (same_size, to_gray) {
-            (false, _) => resized.view(),
-            (true, true) => converted.view(),
-            (true, false) => Raster::of(frame),
-        };
-        let (width, height) = (at.model.0 as usize, at.model.1 as usize);
-        let source_channels = if to_gray { 1 } else { frame.channels() };
-        for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
-            let norm = Norm {
-                scale: self.scale as f32,
-                mean: pick(&self.mean, channel),
-                std: pick(&self.std, channel),
-                pad: f32::from(self.pad),
+        let norms = std::array::from_fn(|plane| Norm::new(self, plane));
+        let mut tensor = Planes { config: self, at, gray: source.channels == 1, norms, out };
+        let rows = tensor.pad();
+        lines.resize.run(source, size(at.resized), self.resize, self.antialias, rows, &mut tensor);
+    }
+}
+
+/// ITU-R BT.601 luma in 16-bit fixed point, as PIL's `convert("L")`.
+fn luma<T: Value>(rgb: &[T], gray: &mut [T]) {
+    let (pixels, _) = rgb.as_chunks::<3>();
+    vectorised(
+        #[inline(always)]
+        || {
+            for (gray, &[r, g, b]) in gray.iter_mut().zip(pixels) {
+                // At most 65,535 * 2^16 + 2^15, which an unsigned number of 32 bits just holds.
+                let [r, g, b] = [r, g, b].map(|v| v.whole() as u32);
+                *gray = T::of_whole(((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as i32);
+            }
+        },
+    );
+}
+
+/// The planes of one frame in the tensor, which rows of its resized picture go into.
+struct Planes<'a> {
+    config: &'a Preprocess,
+    at: &'a Placement,
+    /// Whether the picture is gray, and goes into every plane.
+    gray: bool,
+    norms: [Norm; 3],
+    out: &'a mut [f32],
+}
+
+impl Planes<'_> {
+    /// Fills the rows that the picture does not reach, and tells which rows of the picture lie in the tensor.
+    fn pad(&mut self) -> Range<usize> {
+        let (width, height) = (self.at.model.0 as usize, i64::from(self.at.model.1));
+        let (top, bottom) = (self.at.offset.1, self.at.offset.1 + i64::from(self.at.resized.1));
+        let (above, end) = (top.clamp(0, height) as usize, bottom.clamp(0, height) as usize);
+        for (norm, plane) in self.norms.iter().zip(self.out.chunks_exact_mut(width * height as usize)) {
+            let padding = norm.padding();
+            plane[..above * width].fill(padding);
+            plane[end * width..].fill(padding);
+        }
+        (above as i64 - top) as usize..(end as i64 - top) as usize
+    }
+}
+
+impl Sink for Planes<'_> {
+    fn rows<V: Level>(&mut self, y: usize, channel: usize, values: &[V]) {
+        let (width, height) = (self.at.model.0 as usize, self.at.model.1 as usize);
+        let (left, y) = (self.at.offset.0, (y as i64 + self.at.offset.1) as usize);
+        let resized = self.at.resized.0 as usize;
+        let first = left.max(0) as usize;
+        let end = (left + resized as i64).clamp(0, width as i64) as usize;
+        for (number, plane) in self.out.chunks_exact_mut(width * height).enumerate() {
+            let from = match (self.gray, self.config.channels) {
+                (true, _) => 0,
+                (false, Channels::Bgr) => 2 - number,
+                (false, _) => number,
             };
-            let from = match (source_channels, self.channels) {
-                (1, _) => 0,
-                (_, Channels::Bgr) => 2 - channel,
-                _ => channel,
-            };
-            match pixels {
-                View::Eight(values) => {
-                    norm.fill(plane, width, at, values, from, source_channels, |v: u8| f32::from(v));
-                }
-                View::Real(values) => {
-                    norm.fill(plane, width, at, values, from, source_channels, |v: f32| v);
-                }
-                View::Sixteen(values) => {
-                    norm.fill(plane, width, at, values, from, source_channels, |v: u16| f32::from(v) / 257.0);
-                }
+            if from != channel {
+                continue;
+            }
+            let norm = self.norms[number];
+            let plane = &mut plane[y * width..];
+            if resized == width {
+                norm.fill(&mut plane[..values.len()], values);
+                continue;
+            }
+            for (row, values) in plane.chunks_exact_mut(width).zip(values.chunks_exact(resized)) {
+                row[..first].fill(norm.padding());
+                row[end..].fill(norm.padding());
+                norm.fill(&mut row[first..end], &values[(-left).max(0) as usize..]);
             }
         }
-        Ok(())
     }
 }
 
-fn pick(values: &[f64], channel: usize) -> f32 {
-    values.get(channel).or(values.first()).copied().unwrap_or(0.0) as f32
-}
-
-/// Values of a raster, channels interleaved.
+/// How a pixel becomes a number of one plane of the tensor.
 #[derive(Clone, Copy)]
-pub(crate) enum View<'a> {
-    Eight(&'a [u8]),
-    Sixteen(&'a [u16]),
-    /// On the scale 0 to 255.
-    Real(&'a [f32]),
-}
-
-impl View<'_> {
-    /// Number of values, of all channels.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            View::Eight(values) => values.len(),
-            View::Sixteen(values) => values.len(),
-            View::Real(values) => values.len(),
-        }
-    }
-}
-
-impl Raster {
-    /// The pixels of a frame as they are.
-    pub(crate) fn of(frame: &Frame) -> View<'_> {
-        match frame.pixels() {
-            Pixels::Gray8(v) | Pixels::Rgb8(v) => View::Eight(v),
-            Pixels::Gray16(v) | Pixels::Rgb16(v) => View::Sixteen(v),
-        }
-    }
-}
-
 struct Norm {
     scale: f32,
     mean: f32,
@@ -373,48 +405,30 @@ struct Norm {
 }
 
 impl Norm {
+    fn new(config: &Preprocess, plane: usize) -> Self {
+        let pick = |values: &[f64]| values.get(plane).or(values.first()).copied().unwrap_or(0.0) as f32;
+        Norm {
+            scale: config.scale as f32,
+            mean: pick(&config.mean),
+            std: pick(&config.std),
+            pad: f32::from(config.pad),
+        }
+    }
+
+    #[inline(always)]
     fn apply(&self, pixel: f32) -> f32 {
         (pixel * self.scale - self.mean) / self.std
     }
 
-    /// Fills one plane of the tensor: the resized picture's channel `from`, cut or padded as `at` says.
-    #[allow(clippy::too_many_arguments)] // one inner loop with its constants
-    fn fill<T: Copy>(
-        &self,
-        plane: &mut [f32],
-        width: usize,
-        at: &Placement,
-        values: &[T],
-        from: usize,
-        channels: usize,
-        to_255: impl Fn(T) -> f32,
-    ) {
-        let (resized_width, resized_height) = (i64::from(at.resized.0), i64::from(at.resized.1));
-        let (x0, y0) = at.offset;
-        let first = x0.max(0) as usize;
-        let end = (x0 + resized_width).clamp(0, width as i64) as usize;
-        let skip = (-x0).max(0) as usize;
-        let padding = self.apply(self.pad);
-        for (y, row) in plane.chunks_exact_mut(width).enumerate() {
-            let source_y = y as i64 - y0;
-            if !(0..resized_height).contains(&source_y) {
-                row.fill(padding);
-                continue;
-            }
-            row[..first].fill(padding);
-            row[end..].fill(padding);
-            let start = (source_y as usize * resized_width as usize + skip) * channels;
-            let inside = &mut row[first..end];
-            if channels == 1 {
-                for (out, &value) in inside.iter_mut().zip(&values[start..]) {
-                    *out = self.apply(to_255(value));
-                }
-            } else {
-                for (out, pixel) in inside.iter_mut().zip(values[start..].chunks_exact(channels)) {
-                    *out = self.apply(to_255(pixel[from]));
-                }
-            }
-        }
+    fn padding(&self) -> f32 {
+        self.apply(self.pad)
+    }
+
+    fn fill<V: Level>(&self, out: &mut [f32], values: &[V]) {
+        vectorised(
+            #[inline(always)]
+            || out.iter_mut().zip(values).for_each(|(out, value)| *out = self.apply(value.level())),
+        );
     }
 }
 

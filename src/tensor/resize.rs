@@ -1,236 +1,143 @@
-use fast_image_resize as fir;
-use fir::images::{TypedImage, TypedImageRef};
-use fir::pixels::{U8, U8x3, U16, U16x3};
-use fir::{FilterType, PixelTrait, ResizeAlg, ResizeOptions};
+use std::ops::Range;
 
-use super::area::{Area, Value};
-use super::opencv::Opencv;
-use super::pillow::{Filter, Pillow, Style};
-use super::preprocess::{Kernel, View};
-use crate::frame::{Frame, Pixels};
+use super::area::Area;
+use super::convolve::{Convolve, Filter, Recipe, Style};
+use super::linear::{Linear, Shares};
+use super::preprocess::Kernel;
+use super::value::{Sink, Value, split};
 
-/// A picture in a buffer that is used again and again, 8 or 16 bits, channels interleaved.
+/// Resizes pictures of one depth row by row, with tables and lines that are used again from picture to picture.
 #[derive(Default)]
-pub(crate) struct Raster {
-    eight: Vec<u8>,
-    sixteen: Vec<u16>,
-    real: Vec<f32>,
-    holds: Holds,
+pub(super) struct Resize<T> {
+    area: Area<T>,
+    linear: Linear<T>,
+    convolve: Convolve<T>,
+    line: Vec<T>,
 }
 
-#[derive(Default, Clone, Copy)]
-enum Holds {
-    #[default]
-    Eight,
-    Sixteen,
-    Real,
+/// A picture that is to be resized.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a, T> {
+    /// Rows from the top, channels interleaved.
+    pub(super) values: &'a [T],
+    /// 1 or 3.
+    pub(super) channels: usize,
+    /// Width and height.
+    pub(super) size: (usize, usize),
 }
 
-impl Raster {
-    pub(crate) fn view(&self) -> View<'_> {
-        match self.holds {
-            Holds::Eight => View::Eight(&self.eight),
-            Holds::Sixteen => View::Sixteen(&self.sixteen),
-            Holds::Real => View::Real(&self.real),
-        }
-    }
-
-    /// The gray picture of a colour frame; of a gray frame, a copy.
-    pub(crate) fn set_luma(&mut self, frame: &Frame) {
-        match frame.pixels() {
-            Pixels::Gray8(v) => self.set_eight(v.iter().copied()),
-            Pixels::Gray16(v) => self.set_sixteen(v.iter().copied()),
-            Pixels::Rgb8(v) => self.set_eight(v.chunks_exact(3).map(|p| luma(p[0], p[1], p[2]) as u8)),
-            Pixels::Rgb16(v) => self.set_sixteen(v.chunks_exact(3).map(|p| luma(p[0], p[1], p[2]) as u16)),
-        }
-    }
-
-    fn set_eight(&mut self, values: impl Iterator<Item = u8>) {
-        self.holds = Holds::Eight;
-        self.eight.clear();
-        self.eight.extend(values);
-    }
-
-    fn set_sixteen(&mut self, values: impl Iterator<Item = u16>) {
-        self.holds = Holds::Sixteen;
-        self.sixteen.clear();
-        self.sixteen.extend(values);
+impl<'a, T> Source<'a, T> {
+    /// Row `y`, channels interleaved.
+    pub(super) fn row(&self, y: usize) -> &'a [T] {
+        let stride = self.size.0 * self.channels;
+        &self.values[y * stride..(y + 1) * stride]
     }
 }
 
-/// ITU-R BT.601 luma in 16-bit fixed point, as PIL's `convert("L")`.
-fn luma(r: impl Into<u64>, g: impl Into<u64>, b: impl Into<u64>) -> u64 {
-    (r.into() * 19_595 + g.into() * 38_470 + b.into() * 7_471 + 0x8000) >> 16
-}
-
-/// The pixel that each centre falls into, in whole numbers: in floating point a centre on a border falls to either
-/// side.
-fn nearest<T: Value>(source: &[T], from: (u32, u32), target: &mut Vec<T>, to: (u32, u32), channels: usize) {
-    let pick = |i: u32, from: u32, to: u32| ((2 * u64::from(i) + 1) * u64::from(from) / (2 * u64::from(to))) as usize;
-    target.clear();
-    for y in 0..to.1 {
-        let row = pick(y, from.1, to.1) * from.0 as usize;
-        for x in 0..to.0 {
-            let at = (row + pick(x, from.0, to.0)) * channels;
-            target.extend_from_slice(&source[at..at + channels]);
-        }
-    }
-}
-
-/// Linear between two neighbours in each direction, whatever the scale, not rounded; the scale of the values is
-/// `to_255`'s.
-fn bilinear<T: Copy>(
-    source: &[T],
-    to_255: impl Fn(T) -> f32,
-    from: (u32, u32),
-    target: &mut Vec<f32>,
-    to: (u32, u32),
-    channels: usize,
-    (columns, rows): (&mut Vec<Tap>, &mut Vec<Tap>),
-) {
-    let taps = |from: u32, to: u32, out: &mut Vec<Tap>| {
-        let (scale, last) = (from as f32 / to as f32, from as usize - 1);
-        let tap = move |i: u32| {
-            let at = ((i as f32 + 0.5) * scale - 0.5).max(0.0);
-            let first = (at as usize).min(last);
-            (first, (first + 1).min(last), at - first as f32)
-        };
-        out.clear();
-        out.extend((0..to).map(tap));
-    };
-    taps(from.0, to.0, columns);
-    taps(from.1, to.1, rows);
-    for &(top, bottom, down) in rows.iter() {
-        let row = |y: usize| &source[y * from.0 as usize * channels..];
-        let (top, bottom) = (row(top), row(bottom));
-        for &(left, right, across) in columns.iter() {
-            for c in 0..channels {
-                let mix = |row: &[T]| {
-                    to_255(row[left * channels + c]) * (1.0 - across) + to_255(row[right * channels + c]) * across
-                };
-                target.push(mix(top) * (1.0 - down) + mix(bottom) * down);
-            }
-        }
-    }
-}
-
-#[derive(Default)]
-pub(crate) struct Resize {
-    resizer: fir::Resizer,
-    area: Area,
-    opencv: Opencv,
-    pillow: Pillow,
-    columns: Vec<Tap>,
-    rows: Vec<Tap>,
-}
-
-/// Two neighbours in the source and the share of the second, `0..1`.
-type Tap = (usize, usize, f32);
-
-impl Resize {
-    /// Resizes `source` of `from` (width, height) into `target` of `to`.
-    pub(crate) fn run(
+impl<T: Value> Resize<T> {
+    /// Resizes `source` to `to` (width, height), and gives the wanted `rows` of the result, from the top, each channel
+    /// by itself.
+    pub(super) fn run(
         &mut self,
-        source: View<'_>,
-        from: (u32, u32),
-        target: &mut Raster,
-        to: (u32, u32),
+        source: Source<'_, T>,
+        to: (usize, usize),
         kernel: Kernel,
         antialias: bool,
-    ) -> Result<(), String> {
-        let pixels = |(w, h): (u32, u32)| w as usize * h as usize;
-        let channels = source.len() / pixels(from);
-        if kernel == Kernel::TorchBilinear {
-            target.holds = Holds::Real;
-            let out = &mut target.real;
-            out.clear();
-            let taps = (&mut self.columns, &mut self.rows);
-            match source {
-                View::Eight(v) => bilinear(v, f32::from, from, out, to, channels, taps),
-                View::Sixteen(v) => bilinear(v, |v| f32::from(v) / 257.0, from, out, to, channels, taps),
-                View::Real(v) => bilinear(v, |v| v, from, out, to, channels, taps),
-            }
-            return Ok(());
-        }
-        target.holds = if matches!(source, View::Sixteen(_)) { Holds::Sixteen } else { Holds::Eight };
-        let filter = |filter| if antialias { ResizeAlg::Convolution(filter) } else { ResizeAlg::Interpolation(filter) };
-        let algorithm = match kernel {
-            Kernel::Bilinear => filter(FilterType::Bilinear),
-            Kernel::Bicubic => filter(FilterType::CatmullRom),
-            _ => {
-                match source {
-                    View::Eight(values) => self.exact(kernel, values, from, &mut target.eight, to, channels),
-                    View::Sixteen(values) => self.exact(kernel, values, from, &mut target.sixteen, to, channels),
-                    View::Real(_) => return Err("only whole pixels are resized".to_owned()),
-                }
-                return Ok(());
-            }
-        };
-        let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
-        match source {
-            View::Eight(values) => {
-                target.eight.resize(pixels(to) * channels, 0);
-                let out = &mut target.eight[..];
-                if channels == 1 {
-                    self.typed::<U8>(values, from, out, to, &options)
-                } else {
-                    self.typed::<U8x3>(values, from, out, to, &options)
-                }
-            }
-            View::Sixteen(values) => {
-                target.sixteen.resize(pixels(to) * channels, 0);
-                let (values, out) = (bytemuck::cast_slice(values), bytemuck::cast_slice_mut(&mut target.sixteen));
-                if channels == 1 {
-                    self.typed::<U16>(values, from, out, to, &options)
-                } else {
-                    self.typed::<U16x3>(values, from, out, to, &options)
-                }
-            }
-            View::Real(_) => Err("only whole pixels are resized".to_owned()),
-        }
-    }
-
-    /// The kernels that the resampling crate does not have as they are declared here.
-    fn exact<T: Value>(
-        &mut self,
-        kernel: Kernel,
-        values: &[T],
-        from: (u32, u32),
-        target: &mut Vec<T>,
-        to: (u32, u32),
-        channels: usize,
+        rows: Range<usize>,
+        sink: &mut impl Sink,
     ) {
-        let pillow = &mut self.pillow;
-        let mut two_pass = |filter, style| pillow.run(values, from, target, to, channels, (filter, style));
+        let from = source.size;
+        if from == to {
+            return self.copy(source, rows, sink);
+        }
+        let mut convolve = |filter, style, antialias| {
+            self.convolve.run(source, to, Recipe { filter, style, antialias }, rows.clone(), sink);
+        };
         match kernel {
-            Kernel::Area => self.area.run(values, from, target, to, channels),
-            Kernel::OpencvLinear => self.opencv.linear(&mut self.area, values, from, target, to, channels),
-            Kernel::OpencvArea => self.opencv.area(&mut self.area, values, from, target, to, channels),
-            Kernel::PillowBilinear => two_pass(Filter::Bilinear, Style::Pillow),
-            Kernel::PillowBicubic => two_pass(Filter::Bicubic, Style::Pillow),
-            Kernel::TorchvisionBilinear => two_pass(Filter::Bilinear, Style::Torchvision),
-            Kernel::TorchvisionBicubic => two_pass(Filter::Bicubic, Style::Torchvision),
-            _ => nearest(values, from, target, to, channels),
+            Kernel::Bilinear => convolve(Filter::Bilinear, Style::Own, antialias),
+            Kernel::Bicubic => convolve(Filter::Bicubic, Style::Own, antialias),
+            Kernel::PillowBilinear => convolve(Filter::Bilinear, Style::Pillow, true),
+            Kernel::PillowBicubic => convolve(Filter::Bicubic, Style::Pillow, true),
+            Kernel::TorchvisionBilinear => convolve(Filter::Bilinear, Style::Torchvision, true),
+            Kernel::TorchvisionBicubic => convolve(Filter::Bicubic, Style::Torchvision, true),
+            Kernel::TorchBilinear => self.linear.run(source, to, Shares::Torch, rows, sink),
+            Kernel::Area => self.area.run(source, to, rows, sink),
+            // Halving in both directions is the mean of four pixels, as there.
+            Kernel::OpencvLinear if from == (to.0 * 2, to.1 * 2) => self.area.run(source, to, rows, sink),
+            Kernel::OpencvLinear => self.linear.run(source, to, Shares::Opencv, rows, sink),
+            Kernel::OpencvArea if to.0 <= from.0 && to.1 <= from.1 => self.area.run(source, to, rows, sink),
+            Kernel::OpencvArea => self.linear.run(source, to, Shares::OpencvArea, rows, sink),
+            Kernel::Nearest => self.nearest(source, to, rows, sink),
         }
     }
 
-    fn typed<P: PixelTrait>(
-        &mut self,
-        source: &[u8],
-        from: (u32, u32),
-        target: &mut [u8],
-        to: (u32, u32),
-        options: &ResizeOptions,
-    ) -> Result<(), String> {
-        let source = TypedImageRef::<P>::from_buffer(from.0, from.1, source).map_err(|e| e.to_string())?;
-        let mut target = TypedImage::<P>::from_buffer(to.0, to.1, target).map_err(|e| e.to_string())?;
-        self.resizer.resize_typed(&source, &mut target, options).map_err(|e| e.to_string())
+    fn copy(&mut self, source: Source<'_, T>, rows: Range<usize>, sink: &mut impl Sink) {
+        let width = source.size.0;
+        if source.channels == 1 {
+            return sink.rows(rows.start, 0, &source.values[rows.start * width..rows.end * width]);
+        }
+        self.line.resize(width * source.channels, T::default());
+        for y in rows {
+            split(source.row(y), source.channels, &mut self.line, width);
+            for (channel, line) in self.line.chunks_exact(width).enumerate() {
+                sink.rows(y, channel, line);
+            }
+        }
+    }
+
+    /// The pixel that each centre falls into, in whole numbers: in floating point a centre on a border falls to either
+    /// side.
+    fn nearest(&mut self, source: Source<'_, T>, to: (usize, usize), rows: Range<usize>, sink: &mut impl Sink) {
+        let place = |i: usize, from: usize, to: usize| (2 * i + 1) * from / (2 * to);
+        self.line.resize(to.0, T::default());
+        for y in rows {
+            let row = source.row(place(y, source.size.1, to.1));
+            for channel in 0..source.channels {
+                for (x, out) in self.line.iter_mut().enumerate() {
+                    *out = row[place(x, source.size.0, to.0) * source.channels + channel];
+                }
+                sink.rows(y, channel, &self.line);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::value::Level;
+    use fast_image_resize as fir;
+    use fir::images::{TypedImage, TypedImageRef};
+    use fir::pixels::{U8, U8x3, U16, U16x3};
+    use proptest::prelude::*;
+
+    /// The rows of a result on the scale 0 to 255, channels interleaved.
+    struct Collected {
+        values: Vec<f32>,
+        width: usize,
+        channels: usize,
+    }
+
+    impl Sink for Collected {
+        fn rows<V: Level>(&mut self, y: usize, channel: usize, values: &[V]) {
+            for (i, value) in values.iter().enumerate() {
+                self.values[(y * self.width + i) * self.channels + channel] = value.level();
+            }
+        }
+    }
+
+    fn resized<T: Value>(
+        values: &[T],
+        size: (usize, usize),
+        to: (usize, usize),
+        kernel: Kernel,
+        antialias: bool,
+    ) -> Vec<f32> {
+        let channels = values.len() / size.0 / size.1;
+        let mut out = Collected { values: vec![f32::NAN; to.0 * to.1 * channels], width: to.0, channels };
+        Resize::default().run(Source { values, channels, size }, to, kernel, antialias, 0..to.1, &mut out);
+        out.values
+    }
 
     /// The declared meaning of the kernels in `f64`, one output pixel at a time, to compare the fast code with.
     fn expected(source: &[f64], n: usize, to: usize, kernel: Kernel, antialias: bool) -> Vec<f64> {
@@ -294,12 +201,7 @@ mod tests {
                 for (from, to) in sizes {
                     for channels in [1, 3] {
                         let source = picture(from.0, from.1, channels);
-                        let size = |(w, h): (usize, usize)| (w as u32, h as u32);
-                        let mut target = Raster::default();
-                        Resize::default()
-                            .run(View::Eight(&source), size(from), &mut target, size(to), kernel, antialias)
-                            .unwrap();
-                        let View::Eight(got) = target.view() else { panic!("8 bits stay 8 bits") };
+                        let got = resized(&source, from, to, kernel, antialias);
                         let mut sum = 0.0;
                         for c in 0..channels {
                             let rows: Vec<Vec<f64>> = (0..from.1)
@@ -339,10 +241,59 @@ mod tests {
     fn sixteen_bits_are_resized_as_sixteen_bits() {
         let source: Vec<u16> = vec![0, 60_000, 0, 60_000];
         for kernel in [Kernel::Bilinear, Kernel::Area] {
-            let mut target = Raster::default();
-            Resize::default().run(View::Sixteen(&source), (2, 2), &mut target, (1, 1), kernel, true).unwrap();
-            let View::Sixteen(got) = target.view() else { panic!("16 bits stay 16 bits") };
-            assert_eq!(got, [30_000], "{kernel:?}");
+            assert_eq!(resized(&source, (2, 2), (1, 1), kernel, true), [30_000.0 / 257.0], "{kernel:?}");
+        }
+    }
+
+    /// What the crate that these kernels were compared with gives, pixels interleaved.
+    fn peer<P: fir::PixelTrait>(
+        values: &[u8],
+        from: (usize, usize),
+        to: (usize, usize),
+        alg: fir::ResizeAlg,
+    ) -> Vec<u8> {
+        let side = |n: usize| n as u32;
+        let source = TypedImageRef::<P>::from_buffer(side(from.0), side(from.1), values).unwrap();
+        let mut out = vec![0; to.0 * to.1 * P::size()];
+        let mut target = TypedImage::<P>::from_buffer(side(to.0), side(to.1), &mut out).unwrap();
+        let options = fir::ResizeOptions::new().resize_alg(alg).use_alpha(false);
+        fir::Resizer::new().resize_typed(&source, &mut target, &options).unwrap();
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn filters_are_those_of_fast_image_resize(
+            (w, h) in (1usize..90, 1usize..90), to in (1usize..90, 1usize..90),
+            cubic: bool, antialias: bool, colour: bool, noise: bool,
+        ) {
+            let channels = if colour { 3 } else { 1 };
+            let mut values = picture(w, h, channels);
+            if noise {
+                values.iter_mut().enumerate().for_each(|(i, v)| *v = if (i * 7919) % 13 < 6 { 0 } else { 255 });
+            }
+            let kernel = if cubic { Kernel::Bicubic } else { Kernel::Bilinear };
+            let filter = if cubic { fir::FilterType::CatmullRom } else { fir::FilterType::Bilinear };
+            let alg = match antialias {
+                true => fir::ResizeAlg::Convolution(filter),
+                false => fir::ResizeAlg::Interpolation(filter),
+            };
+            let got = resized(&values, (w, h), to, kernel, antialias);
+            let want = match colour {
+                true => peer::<U8x3>(&values, (w, h), to, alg),
+                false => peer::<U8>(&values, (w, h), to, alg),
+            };
+            prop_assert!(got.iter().zip(&want).all(|(&got, &want)| got == f32::from(want)));
+
+            let deep: Vec<u16> = values.iter().map(|&v| u16::from(v) * 257).collect();
+            let got = resized(&deep, (w, h), to, kernel, antialias);
+            let bytes = bytemuck::cast_slice(&deep);
+            let want = match colour {
+                true => peer::<U16x3>(bytes, (w, h), to, alg),
+                false => peer::<U16>(bytes, (w, h), to, alg),
+            };
+            let want: &[u16] = bytemuck::cast_slice(&want);
+            prop_assert!(got.iter().zip(want).all(|(&got, &want)| got == f32::from(want) / 257.0));
         }
     }
 }

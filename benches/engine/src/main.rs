@@ -4,6 +4,7 @@
 //! panelqc-bench images DIR COUNT                          render the pictures of all cases
 //! panelqc-bench panelqc MODEL CASES.json                  serve: images a second through the engine
 //! panelqc-bench limit MODEL CASES.json                    serve: what decoding alone and the bare runtime allow
+//! panelqc-bench preprocess CASES.json                     serve: a frame to a tensor, beside fast_image_resize
 //! panelqc-bench latency MODEL CASES.json CASE COUNT       single panels, stages, heap allocations
 //! panelqc-bench grow MODEL CASES.json CASE THREADS COUNT  images a second and memory of one long run
 //! ```
@@ -13,6 +14,7 @@ mod grow;
 mod images;
 mod latency;
 mod limit;
+mod preprocess;
 mod serve;
 mod stream;
 
@@ -28,9 +30,13 @@ fn main() -> ExitCode {
         ["images", folder, count] => count.parse().map_err(Failure::from).and_then(|n| images::write(folder, n)),
         ["panelqc", model, cases] => stream::serve(model, cases),
         ["limit", model, cases] => limit::serve(model, cases),
+        ["preprocess", cases] => preprocess::serve(cases),
         ["latency", model, cases, case, count] => latency::run(model, cases, case, count),
         ["grow", model, cases, case, threads, count] => grow::run(model, cases, case, threads, count),
-        _ => Err("usage: panelqc-bench images | panelqc | limit | latency | grow ARGUMENTS (see src/main.rs)".into()),
+        _ => Err(
+            "usage: panelqc-bench images | panelqc | limit | preprocess | latency | grow ARGUMENTS (see src/main.rs)"
+                .into(),
+        ),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 mod host;
 mod options;
 mod participant;
+mod preprocess;
 mod results;
 mod setup;
 mod spread;
@@ -55,6 +56,15 @@ pub(super) fn run(args: &[String]) -> Result<(), Failure> {
         cold.insert(subject.name.to_owned(), bench.cold_start()?);
         memory.insert(subject.name.to_owned(), bench.grow(MAIN_CASE, workers, "3s")?["peak_mb"].clone());
     }
+    let mut preprocessing = None;
+    if let Some(subject) = setup.subjects.first() {
+        let cases = setup.cases(subject, workers)?;
+        let wanted = |case: &str| options.wants_case(case);
+        let measured = preprocess::measure(&setup, &cases, options.rounds, options.seconds, wanted)?;
+        versions.extend(measured.versions.iter().map(|(who, what)| ((*who).to_owned(), what.clone())));
+        all.insert("preprocess".to_owned(), measured.json.clone());
+        preprocessing = Some(measured.table);
+    }
     all.extend(results.to_json(workers));
     all.insert("versions".to_owned(), Value::Object(versions));
     all.insert("latency".to_owned(), Value::Object(latency));
@@ -65,7 +75,7 @@ pub(super) fn run(args: &[String]) -> Result<(), Failure> {
     let load = host::load_average();
     all.insert("load_average_after".to_owned(), json!(load));
     let all = Value::Object(all);
-    print!("{}", report(&all, &results, workers));
+    print!("{}", report(&all, &results, preprocessing.as_deref(), workers));
     if let Some(file) = &options.json {
         fs::write(file, serde_json::to_string_pretty(&all)? + "\n").map_err(|e| format!("{}: {e}", file.display()))?;
         eprintln!("wrote {}", file.display());
@@ -224,7 +234,7 @@ fn spread_json(spread: Option<Spread>) -> Value {
 }
 
 /// The whole report as text, as docs/PERFORMANCE.md shows it.
-fn report(all: &Value, results: &Results, workers: usize) -> String {
+fn report(all: &Value, results: &Results, preprocessing: Option<&str>, workers: usize) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let number = |value: &Value, digits: usize| value.as_f64().map_or("-".to_owned(), |v| format!("{v:.digits$}"));
     let host = &all["host"];
@@ -252,6 +262,9 @@ fn report(all: &Value, results: &Results, workers: usize) -> String {
         all["settings"]["rounds"], all["settings"]["seconds"]
     );
     out += &results.table(workers);
+    if let Some(table) = preprocessing {
+        out += &format!("{table}\n");
+    }
 
     let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
     let mut single =

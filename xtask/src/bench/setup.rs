@@ -170,6 +170,7 @@ impl Setup {
                 let file = match script {
                     "ultralytics" => "ultralytics_predict.py",
                     "anomalib" => "anomalib_predict.py",
+                    "blob" => "blob.py",
                     _ => "python_loop.py",
                 };
                 let mut command = self.on_runtime(python);

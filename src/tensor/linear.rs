@@ -1,0 +1,259 @@
+//! Linear kernels of two neighbours in each direction, whatever the scale:
+//!
+//! * what OpenCV's `resize` computes with `INTER_LINEAR`, and with `INTER_AREA` where a side grows, to the step: the
+//!   kernels that most models were trained behind. Compared with opencv-python in `tests/parity`;
+//! * PyTorch's `interpolate(mode="bilinear")` of floating-point pixels, which rounds nothing.
+
+use std::ops::Range;
+
+use super::resize::Source;
+use super::value::{Sink, Value, split, vectorised};
+
+/// Width and height.
+type Size = (usize, usize);
+
+/// Tables and lines that are used again from picture to picture.
+#[derive(Default)]
+pub(super) struct Linear<T> {
+    made_for: Option<(Size, Size, Shares)>,
+    columns: Vec<Tap>,
+    rows: Vec<Tap>,
+    pairs: Pairs,
+    /// The channels of a row, one after the other.
+    planes: Vec<T>,
+    upper: Line,
+    lower: Line,
+    out: Vec<T>,
+    real: Vec<f32>,
+}
+
+/// How the neighbours and their shares are found, and what is done with them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shares {
+    /// `INTER_LINEAR`.
+    Opencv,
+    /// `INTER_AREA` where a side grows.
+    OpencvArea,
+    /// PyTorch's.
+    Torch,
+}
+
+/// One row of the source, resized across, each channel by itself.
+#[derive(Default)]
+struct Line {
+    row: Option<usize>,
+    whole: Vec<i16>,
+    real: Vec<f32>,
+}
+
+/// Two neighbours in the source and the share of the second, `0..1`.
+#[derive(Clone, Copy)]
+struct Tap {
+    first: usize,
+    second: usize,
+    share: f32,
+}
+
+impl Tap {
+    /// The shares of both in whole numbers of 1/2048, OpenCV's for 8-bit pictures (`INTER_RESIZE_COEF_BITS`).
+    fn weights(&self) -> [i16; 2] {
+        [1.0 - self.share, self.share].map(|share| (share * 2048.0).round_ties_even() as i16)
+    }
+}
+
+/// For each of `to` pixels its two neighbours among `from`: `resize` in OpenCV's `resize.cpp`. Beyond the border both
+/// are the outermost pixel; along rows OpenCV then drops the share, down columns it does not, which loses a bit.
+fn taps(from: usize, to: usize, shares: Shares, across: bool, out: &mut Vec<Tap>) {
+    let inverse = to as f64 / from as f64;
+    // Not `from / to`: the last bit decides which way a share is rounded.
+    let scale = 1.0 / inverse;
+    let last = from - 1;
+    out.clear();
+    out.extend((0..to).map(|i| {
+        let (cell, share) = match shares {
+            Shares::Torch => {
+                let at = ((i as f32 + 0.5) * (from as f32 / to as f32) - 0.5).max(0.0);
+                let first = (at as usize).min(last);
+                return Tap { first, second: (first + 1).min(last), share: at - first as f32 };
+            }
+            Shares::OpencvArea => {
+                let cell = (i as f64 * scale).floor();
+                let share = ((i + 1) as f64 - (cell + 1.0) * inverse) as f32;
+                (cell, if share <= 0.0 { 0.0 } else { share - share.floor() })
+            }
+            Shares::Opencv => {
+                let at = ((i as f64 + 0.5) * scale - 0.5) as f32;
+                (f64::from(at.floor()), at - at.floor())
+            }
+        };
+        let place = |cell: f64| (cell.max(0.0) as usize).min(last);
+        let (first, second) = (place(cell), place(cell + 1.0));
+        Tap { first, second, share: if across && first == second { 0.0 } else { share } }
+    }));
+}
+
+impl<T: Value> Linear<T> {
+    /// Resizes `source` to `to` (width, height), and gives the wanted `rows` of the result.
+    pub(super) fn run(
+        &mut self,
+        source: Source<'_, T>,
+        to: (usize, usize),
+        shares: Shares,
+        rows: Range<usize>,
+        sink: &mut impl Sink,
+    ) {
+        let from = source.size;
+        let wanted = Some((from, to, shares));
+        if self.made_for != wanted {
+            self.made_for = wanted;
+            taps(from.0, to.0, shares, true, &mut self.columns);
+            taps(from.1, to.1, shares, false, &mut self.rows);
+            self.pairs.fill(&self.columns, from.0);
+        }
+        let stride = from.0 + PART * PARTS;
+        self.planes.resize(stride * source.channels, T::default());
+        (self.upper.row, self.lower.row) = (None, None);
+        let whole = T::EIGHT_BITS && shares != Shares::Torch;
+        let level: fn(T) -> f32 = if shares == Shares::Torch { T::level } else { T::into };
+        let width = to.0;
+        for y in rows {
+            let tap = self.rows[y];
+            let Linear { columns, pairs, planes, upper, lower, out, real, .. } = self;
+            if lower.row == Some(tap.first) {
+                std::mem::swap(upper, lower);
+            }
+            for (line, row) in [(&mut *upper, tap.first), (&mut *lower, tap.second)] {
+                if line.row == Some(row) {
+                    continue;
+                }
+                line.row = Some(row);
+                split(source.row(row), source.channels, planes, stride);
+                line.whole.resize(width * source.channels, 0);
+                line.real.resize(width * source.channels, 0.0);
+                let part = |channel: usize| channel * width..(channel + 1) * width;
+                for (channel, plane) in planes.chunks_exact(stride).enumerate() {
+                    if whole {
+                        pairs.across(plane, &mut line.whole[part(channel)]);
+                    } else {
+                        let out = line.real[part(channel)].iter_mut();
+                        let mix = |tap: &Tap| {
+                            level(plane[tap.first]) * (1.0 - tap.share) + level(plane[tap.second]) * tap.share
+                        };
+                        out.zip(&*columns).for_each(|(out, tap)| *out = mix(tap));
+                    }
+                }
+            }
+            out.resize(width, T::default());
+            for channel in 0..source.channels {
+                let part = channel * width..(channel + 1) * width;
+                if whole {
+                    let [a, b] = tap.weights();
+                    let both = upper.whole[part.clone()].iter().zip(&lower.whole[part]);
+                    // The order of shifts is OpenCV's: it loses the same bits.
+                    let high = |weight: i16, value: i16| ((i32::from(weight) * i32::from(value)) >> 16) as i16;
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            for (out, (&u, &l)) in out.iter_mut().zip(both) {
+                                *out = T::of_whole(i32::from((high(a, u) + high(b, l) + 2) >> 2));
+                            }
+                        },
+                    );
+                    sink.rows(y, channel, out);
+                    continue;
+                }
+                let (a, b) = (1.0 - tap.share, tap.share);
+                let both = upper.real[part.clone()].iter().zip(&lower.real[part]);
+                if shares == Shares::Torch {
+                    real.clear();
+                    real.extend(both.map(|(&u, &l)| u * a + l * b));
+                    sink.rows(y, channel, real);
+                } else {
+                    for (out, (&u, &l)) in out.iter_mut().zip(both) {
+                        *out = T::round(u * a + l * b);
+                    }
+                    sink.rows(y, channel, out);
+                }
+            }
+        }
+    }
+}
+
+/// Pixels that a shuffle takes at a time, and the most shuffles for one block.
+pub(super) const PART: usize = 16;
+const PARTS: usize = 4;
+
+/// Pixels of the result in a block.
+pub(super) const BLOCK: usize = 8;
+
+/// The columns in whole numbers: two pixels side by side, the first of which is given, and their weights.
+#[derive(Default)]
+pub(super) struct Pairs {
+    firsts: Vec<usize>,
+    pub(super) weights: Vec<[i16; 2]>,
+    /// For each block of the result where its pixels begin, if they lie close enough, and which shuffles pick them.
+    pub(super) blocks: Vec<(usize, Range<usize>)>,
+    /// Which of the 16 pixels of a part goes to which place; 128 for none of them.
+    pub(super) shuffles: Vec<[u8; PART]>,
+}
+
+impl Pairs {
+    fn fill(&mut self, columns: &[Tap], from: usize) {
+        self.firsts.clear();
+        self.firsts.extend(columns.iter().map(|tap| tap.first.min(from.saturating_sub(2))));
+        self.weights.clear();
+        // Where both neighbours are the last pixel, that one is the second of its pair.
+        let pair = |(tap, &first): (&Tap, _)| if tap.first == first { tap.weights() } else { [0, 2048] };
+        self.weights.extend(columns.iter().zip(&self.firsts).map(pair));
+        self.blocks.clear();
+        self.shuffles.clear();
+        for firsts in self.firsts.as_chunks::<BLOCK>().0 {
+            let start = firsts[0];
+            let parts = (firsts[BLOCK - 1] + 2 - start).div_ceil(PART);
+            if parts > PARTS {
+                // The blocks that follow are left to the loop as well.
+                break;
+            }
+            let shuffles = self.shuffles.len();
+            self.shuffles.extend((0..parts).map(|part| {
+                let place = |i: usize| (firsts[i / 2] + i % 2 - start).wrapping_sub(part * PART);
+                std::array::from_fn(|i| if place(i) < PART { place(i) as u8 } else { 128 })
+            }));
+            self.blocks.push((start, shuffles..shuffles + parts));
+        }
+    }
+
+    /// For each pixel the sum of its pair times the weights, without the four last bits, which OpenCV does not look at.
+    fn across<T: Value>(&self, line: &[T], out: &mut [i16]) {
+        let done = T::pairs_fast(line, self, out);
+        let taps = self.firsts[done..].iter().zip(&self.weights[done..]);
+        for (out, (&first, weights)) in out[done..].iter_mut().zip(taps) {
+            let terms = line[first..].iter().zip(weights);
+            *out = (terms.map(|(value, &weight)| value.whole() * i32::from(weight)).sum::<i32>() >> 4) as i16;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn pairs_are_picked_as_the_taps_say(from in 1usize..300, to in 1usize..300, seed: u8) {
+            let mut columns = Vec::new();
+            taps(from, to, Shares::Opencv, true, &mut columns);
+            let mut pairs = Pairs::default();
+            pairs.fill(&columns, from);
+            let line: Vec<u8> = (0..from + PART * PARTS).map(|i| (i * 97 + usize::from(seed)) as u8).collect();
+            let mut out = vec![0; to];
+            pairs.across(&line, &mut out);
+            for (tap, &got) in columns.iter().zip(&out) {
+                let [a, b] = tap.weights().map(i32::from);
+                let sum = i32::from(line[tap.first]) * a + i32::from(line[tap.second]) * b;
+                prop_assert_eq!(i32::from(got), sum >> 4);
+            }
+        }
+    }
+}
