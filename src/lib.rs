@@ -25,7 +25,8 @@
 //!
 //! * [`Frame`] is one picture, [`Panel`] what gets one verdict, [`find_panels`] a folder of them;
 //! * [`Model`] is a model package: an ONNX graph and its [`Manifest`], which declares the preprocessing
-//!   ([`Preprocess`]) and what the outputs mean; [`init_runtime`] finds ONNX Runtime;
+//!   ([`Preprocess`]) and what the outputs mean; [`init_runtime`] finds ONNX Runtime,
+//!   [`ModelOptions`] choose the [`Provider`] that runs it;
 //! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
 //!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them;
 //! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`] gave; it is written as JSON lines
@@ -63,8 +64,8 @@ pub use geometry::{Mask, PixelBox, Placement, Polygon};
 pub use golden::{Golden, Replay};
 pub use inspector::{CancelToken, InspectBatch, Inspector, InspectorBuilder, Progress};
 pub use model::{
-    Activation, Format, GoldenConfig, Manifest, Model, Normalize, OutputConfig, Outputs, Port, Precision, RuntimeInfo,
-    Signature, Task, init_runtime,
+    Activation, Format, GoldenConfig, Manifest, Model, ModelOptions, Normalize, OutputConfig, Outputs, Port, Precision,
+    Provider, RuntimeInfo, Signature, Task, init_runtime,
 };
 pub use report::{
     CocoWriter, CsvWriter, HtmlLabel, HtmlOptions, HtmlReport, JsonlWriter, Overlay, PanelError, PanelReport, Status,
