@@ -26,6 +26,7 @@ use crate::verdict::Policy;
 pub struct Inspector {
     engine: Arc<Engine>,
     threads: Arc<ThreadPool>,
+    sessions: usize,
     batch: usize,
     in_flight: usize,
 }
@@ -132,7 +133,8 @@ impl InspectorBuilder {
         }
         let decoder = Decoder::new(&self.model)
             .with_floors(|kind| output.confidence_of(kind).min(policy.floor(kind)).min(self.floor));
-        self.model.reserve(provider.sessions(threads))?;
+        let sessions = provider.sessions(threads);
+        self.model.reserve(sessions)?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("panelqc-{i}"))
@@ -157,6 +159,7 @@ impl InspectorBuilder {
                 model: self.model,
             }),
             threads: Arc::new(pool),
+            sessions,
             batch,
             in_flight,
         })
@@ -218,9 +221,18 @@ impl Inspector {
         self.batch
     }
 
+    /// Most inferences that run at a time.
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    pub(crate) fn check_batch(&self, batch: usize) -> Result<()> {
+        check_batch(&self.engine.model, batch)
+    }
+
     /// Inspects panels together on one of the threads, and gives the results, one a panel, to `done` there; a panic
     /// is a result too. Once `stopped`, no inference begins.
-    fn spawn(
+    pub(crate) fn spawn(
         &self,
         inputs: Vec<PanelInput>,
         stopped: impl Fn() -> bool + Send + 'static,

@@ -28,7 +28,7 @@
 //!   ([`Preprocess`]) and what the outputs mean; [`init_runtime`] finds ONNX Runtime,
 //!   [`ModelOptions`] choose the [`Provider`] that runs it;
 //! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
-//!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them;
+//!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them; several camera threads share a [`Station`];
 //! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`] gave; it is written as JSON lines
 //!   ([`JsonlWriter`]), CSV ([`CsvWriter`]), COCO results ([`CocoWriter`]), drawn ([`Overlay`]), or shown all together
 //!   on a page ([`HtmlReport`]);
@@ -50,6 +50,7 @@ mod hash;
 mod inspector;
 mod model;
 mod report;
+mod station;
 mod tensor;
 mod verdict;
 
@@ -71,6 +72,7 @@ pub use report::{
     CocoWriter, CsvWriter, HtmlLabel, HtmlOptions, HtmlReport, JsonlWriter, Overlay, PanelError, PanelReport, Status,
     Timings, Trace,
 };
+pub use station::{Station, StationOptions, Ticket};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
 pub use verdict::{
     Bounded, Calibrated, Calibration, Guarantee, Judgement, Limits, Method, Monitor, Policy, ScoredPanel, Verdict,
