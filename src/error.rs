@@ -120,6 +120,20 @@ pub enum Error {
     #[error("{0}")]
     Runtime(RuntimeError),
 
+    /// An execution provider that was asked for and cannot be used. The CPU does not take its place.
+    #[error("provider {provider}: expected {expected}, found {found}")]
+    Provider {
+        /// Its name, for example `cuda`.
+        provider: &'static str,
+        /// What it needs, and what gives it that.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// The runtime's own error, if any.
+        #[source]
+        source: Option<Source>,
+    },
+
     /// ONNX Runtime failed while it ran a model.
     #[error("ONNX Runtime failed on model {}: {message}", .path.display())]
     Inference {
@@ -157,7 +171,7 @@ impl Error {
             Error::Argument(_) | Error::Policy { .. } | Error::Labels { .. } | Error::TooFew { .. } => Fault::Caller,
             Error::Image { .. } => Fault::Image,
             Error::Model { .. } | Error::Output { .. } | Error::Calibration(_) | Error::Internal(_) => Fault::Model,
-            Error::Runtime(_) | Error::Inference { .. } => Fault::Runtime,
+            Error::Runtime(_) | Error::Provider { .. } | Error::Inference { .. } => Fault::Runtime,
             Error::Io { .. } => Fault::System,
             Error::Cancelled => Fault::Cancelled,
         }

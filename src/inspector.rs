@@ -15,7 +15,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::decode::{DecodeScratch, Decoded, Decoder};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameLimits, Panel, PanelInput};
-use crate::model::{Model, Outputs};
+use crate::model::{Model, Outputs, Provider};
 use crate::report::{PanelError, PanelReport, Status, Timings, Trace};
 use crate::tensor::Batch;
 use crate::verdict::Policy;
@@ -26,6 +26,7 @@ use crate::verdict::Policy;
 pub struct Inspector {
     engine: Arc<Engine>,
     threads: Arc<ThreadPool>,
+    sessions: usize,
     batch: usize,
     in_flight: usize,
 }
@@ -77,16 +78,18 @@ impl InspectorBuilder {
         self
     }
 
-    /// Worker threads, each with a session of its own. Default: what the operating system lets this process use
-    /// (affinity and control groups counted).
+    /// Worker threads, each with a session of its own on the CPU; with another [`Provider`] they share two sessions,
+    /// and read and prepare frames while the device works. Default: what the operating system lets this process use, as
+    /// [`std::thread::available_parallelism`] counts it: on Linux the affinity and the quota of the control group, whole
+    /// processors, rounded down, at least 1; on Windows and macOS all logical processors, limited or not.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// Panels that go through the model together. Default: what the graph is fixed to, otherwise 1, the fastest on a
-    /// CPU.
+    /// Panels that go through the model together. Default: what the graph is fixed to, otherwise 1 on the
+    /// CPU, where that is the fastest, and 8 with another [`Provider`].
     #[must_use]
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = Some(batch);
@@ -113,17 +116,9 @@ impl InspectorBuilder {
         if !(1..=1024).contains(&threads) {
             return argument(format!("threads: expected 1 to 1024, found {threads}"));
         }
-        let batch = self.batch.or(self.model.max_batch()).unwrap_or(1);
-        if !(1..=1024).contains(&batch) {
-            return argument(format!("batch: expected 1 to 1024, found {batch}"));
-        }
-        if let Some(max) = self.model.max_batch().filter(|&max| batch > max) {
-            return Err(Error::model(
-                self.model.path(),
-                format!("a dynamic batch axis (a batch of {batch} was asked for)"),
-                format!("a batch fixed to {max}"),
-            ));
-        }
+        let provider = self.model.provider();
+        let batch = self.batch.or(self.model.max_batch()).unwrap_or(provider.default_batch());
+        check_batch(&self.model, batch)?;
         let in_flight = self.in_flight.unwrap_or(2 * threads * batch);
         if in_flight == 0 {
             return argument("frames in flight: expected at least 1, found 0".to_owned());
@@ -138,7 +133,8 @@ impl InspectorBuilder {
         }
         let decoder = Decoder::new(&self.model)
             .with_floors(|kind| output.confidence_of(kind).min(policy.floor(kind)).min(self.floor));
-        self.model.reserve(threads)?;
+        let sessions = provider.sessions(threads);
+        self.model.reserve(sessions)?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("panelqc-{i}"))
@@ -149,6 +145,7 @@ impl InspectorBuilder {
             manifest: Arc::clone(self.model.manifest_sha256()),
             policy: policy.sha256().cloned(),
             image: None,
+            provider: Some(provider).filter(|&provider| provider != Provider::Cpu),
             version: env!("CARGO_PKG_VERSION"),
         };
         Ok(Inspector {
@@ -162,9 +159,25 @@ impl InspectorBuilder {
                 model: self.model,
             }),
             threads: Arc::new(pool),
+            sessions,
             batch,
             in_flight,
         })
+    }
+}
+
+/// Whether the model takes so many panels together.
+fn check_batch(model: &Model, batch: usize) -> Result<()> {
+    if !(1..=1024).contains(&batch) {
+        return Err(Error::Argument(format!("batch: expected 1 to 1024, found {batch}")));
+    }
+    match model.max_batch().filter(|&max| batch > max) {
+        None => Ok(()),
+        Some(max) => Err(Error::model(
+            model.path(),
+            format!("a dynamic batch axis (a batch of {batch} was asked for)"),
+            format!("a batch fixed to {max}"),
+        )),
     }
 }
 
@@ -206,6 +219,27 @@ impl Inspector {
     /// Most panels that go through the model together.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// Most inferences that run at a time.
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    pub(crate) fn check_batch(&self, batch: usize) -> Result<()> {
+        check_batch(&self.engine.model, batch)
+    }
+
+    /// Inspects panels together on one of the threads, and gives the results, one a panel, to `done` there; a panic
+    /// is a result too. Once `stopped`, no inference begins.
+    pub(crate) fn spawn(
+        &self,
+        inputs: Vec<PanelInput>,
+        stopped: impl Fn() -> bool + Send + 'static,
+        done: impl FnOnce(Vec<Result<PanelReport, PanelError>>) + Send + 'static,
+    ) {
+        let engine = Arc::clone(&self.engine);
+        self.threads.spawn(move || done(engine.run_guarded(inputs, &stopped)));
     }
 
     /// Inspects one panel on the calling thread.
@@ -344,12 +378,11 @@ where
             let panels = inputs.len();
             in_flight += panels;
             let (sender, receiver) = sync_channel(1);
-            let engine = Arc::clone(&self.inspector.engine);
             let (cancel, abandoned) = (self.cancel.clone(), Arc::clone(&self.abandoned));
-            self.inspector.threads.spawn(move || {
-                let stopped = || cancel.is_cancelled() || abandoned.load(Ordering::Acquire);
+            let stopped = move || cancel.is_cancelled() || abandoned.load(Ordering::Acquire);
+            self.inspector.spawn(inputs, stopped, move |results| {
                 // The receiver is gone when nobody wants the results any more.
-                let _ = sender.send(engine.run_guarded(inputs, &stopped));
+                let _ = sender.send(results);
             });
             self.jobs.push_back((panels, receiver));
         }

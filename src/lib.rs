@@ -25,9 +25,10 @@
 //!
 //! * [`Frame`] is one picture, [`Panel`] what gets one verdict, [`find_panels`] a folder of them;
 //! * [`Model`] is a model package: an ONNX graph and its [`Manifest`], which declares the preprocessing
-//!   ([`Preprocess`]) and what the outputs mean; [`init_runtime`] finds ONNX Runtime;
+//!   ([`Preprocess`]) and what the outputs mean; [`init_runtime`] finds ONNX Runtime,
+//!   [`ModelOptions`] choose the [`Provider`] that runs it;
 //! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
-//!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them;
+//!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them; several camera threads share a [`Station`];
 //! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`] gave; it is written as JSON lines
 //!   ([`JsonlWriter`]), CSV ([`CsvWriter`]), COCO results ([`CocoWriter`]), drawn ([`Overlay`]), or shown all together
 //!   on a page ([`HtmlReport`]);
@@ -49,6 +50,7 @@ mod hash;
 mod inspector;
 mod model;
 mod report;
+mod station;
 mod tensor;
 mod verdict;
 
@@ -63,13 +65,14 @@ pub use geometry::{Mask, PixelBox, Placement, Polygon};
 pub use golden::{Golden, Replay};
 pub use inspector::{CancelToken, InspectBatch, Inspector, InspectorBuilder, Progress};
 pub use model::{
-    Activation, Format, GoldenConfig, Manifest, Model, Normalize, OutputConfig, Outputs, Port, Precision, RuntimeInfo,
-    Signature, Task, init_runtime,
+    Activation, Format, GoldenConfig, Manifest, Model, ModelOptions, Normalize, OutputConfig, Outputs, Port, Precision,
+    Provider, RuntimeInfo, Signature, Task, init_runtime,
 };
 pub use report::{
     CocoWriter, CsvWriter, HtmlLabel, HtmlOptions, HtmlReport, JsonlWriter, Overlay, PanelError, PanelReport, Status,
     Timings, Trace,
 };
+pub use station::{Station, StationOptions, Ticket};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
 pub use verdict::{
     Bounded, Calibrated, Calibration, Guarantee, Judgement, Limits, Method, Monitor, Policy, ScoredPanel, Verdict,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 mod common;
 
 /// From the bottom of the stack to its top, in the order in which data flows.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "error",
     "hash",
     "binomial",
@@ -20,6 +20,7 @@ const ORDER: [&str; 15] = [
     "verdict",
     "report",
     "inspector",
+    "station",
     "golden",
     "dataset",
     "metrics",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use common::{project, shared, skipped};
 use panelqc::dataset::{Sample, Split, read_deeppcb, read_elpv};
-use panelqc::{Inspector, Model, PanelReport, Precision};
+use panelqc::{Inspector, Model, ModelOptions, PanelReport, Precision};
 use serde_json::Value;
 
 mod common;
@@ -41,7 +41,9 @@ fn rust(model: &str, samples: Vec<Sample>) -> Vec<PanelReport> {
     let list = project("models").join(model).join("splits/validation.txt");
     let samples = Split::load(&list).unwrap().select(samples, &list).unwrap();
     // Python's results are those of the graph in floating point.
-    let model = Model::load_with(project("models").join(model), Precision::Fp32).unwrap();
+    let mut options = ModelOptions::default();
+    options.precision = Some(Precision::Fp32);
+    let model = Model::load_with(project("models").join(model), &options).unwrap();
     let inspector = Inspector::builder(model).build().unwrap();
     inspector.inspect_batch(samples.into_iter().map(|s| s.files)).map(Result::unwrap).collect()
 }

@@ -7,10 +7,13 @@ use ndarray::{ArrayView4, ArrayViewD, IxDyn};
 use ort::session::Session;
 use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType as Type, ValueType};
 
+use super::cache::Cache;
 use super::form::{InputForm, Staging};
 use super::layout::Layout;
 use super::manifest::{Manifest, Precision};
-use super::pool::{self, Pool};
+use super::options::ModelOptions;
+use super::pool::{self, Optimise, Pool};
+use super::provider::Provider;
 use super::signature::{Port, Signature};
 use super::ultralytics;
 use crate::error::{Error, Result};
@@ -22,7 +25,11 @@ use crate::tensor::Fit;
 pub struct Model {
     path: PathBuf,
     manifest_path: PathBuf,
+    /// What further sessions are opened with: the graph, and whether it is optimised already.
     graph: Vec<u8>,
+    optimised: bool,
+    options: ModelOptions,
+    provider_folder: Option<PathBuf>,
     manifest: Manifest,
     sha256: Arc<str>,
     manifest_sha256: Arc<str>,
@@ -43,18 +50,19 @@ impl Model {
     /// [`Error::Model`] for a missing file, a manifest that cannot be used, a hash that differs, or a graph that does
     /// not fit; [`Error::Runtime`] when there is no usable ONNX Runtime.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Self::load_chosen(path.as_ref(), None)
+        Self::load_with(path, &ModelOptions::default())
     }
 
-    /// As [`load`](Self::load), with the graph of this precision instead of the one that the manifest chooses.
+    /// As [`load`](Self::load), with options: another precision than the one that the manifest chooses, another provider
+    /// than the CPU, a folder for the optimised graph.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::Model`] when the package has no graph of this precision.
-    pub fn load_with(path: impl AsRef<Path>, precision: Precision) -> Result<Self> {
-        Self::load_chosen(path.as_ref(), Some(precision))
-    }
-
-    fn load_chosen(path: &Path, precision: Option<Precision>) -> Result<Self> {
+    /// As [`load`](Self::load); [`Error::Model`] when the package has no graph of the precision; [`Error::Provider`] when
+    /// the provider cannot be used; [`Error::Io`] when the cache's folder cannot be written; [`Error::Argument`] for a
+    /// device or a cache that the provider cannot have.
+    pub fn load_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
+        let path = path.as_ref();
+        options.check()?;
         let (graph_path, manifest_path) = if path.is_dir() {
             (path.join("model.onnx"), path.join("model.toml"))
         } else if path.exists() {
@@ -72,7 +80,7 @@ impl Model {
         let manifest = stated.as_ref().map(|(manifest, _)| manifest);
         // A graph that is named itself is the one to use.
         let chosen = manifest.filter(|_| path.is_dir()).map(|m| m.precision);
-        let precision = precision.or(chosen).unwrap_or_default();
+        let precision = options.precision.or(chosen).unwrap_or_default();
         let mut given = manifest.and_then(|m| m.sha256.as_ref());
         if precision == Precision::Int8 {
             given = manifest.and_then(|m| m.int8.as_ref());
@@ -91,7 +99,17 @@ impl Model {
                 sha256,
             ));
         }
-        let session = pool::open(&graph, &graph_path)?;
+        let cache = options.cache.as_ref().map(|folder| Cache::new(folder, &sha256, options)).transpose()?;
+        let own = cache.as_ref().filter(|_| options.provider.keeps_own_files());
+        let provider_folder = own.map(Cache::provider_folder).transpose()?;
+        let cache = cache.filter(|_| options.provider.optimises_to_onnx());
+        let (session, graph) = match &cache {
+            Some(cache) => cache.open(&graph, &graph_path, options)?,
+            None => {
+                let files = provider_folder.as_deref();
+                (pool::open(&graph, &graph_path, options, Optimise::Now, files)?, graph)
+            }
+        };
         let signature = signature(&session);
         let fit = |(expected, found)| Error::model(&graph_path, expected, found);
         let (manifest, text) = match stated {
@@ -123,6 +141,9 @@ impl Model {
             path: graph_path,
             manifest_path,
             graph,
+            optimised: cache.is_some(),
+            options: options.clone(),
+            provider_folder,
             manifest,
             sha256: sha256.into(),
             manifest_sha256: sha256_hex(text.as_bytes()).into(),
@@ -164,6 +185,11 @@ impl Model {
         &self.manifest_sha256
     }
 
+    /// What runs the graph.
+    pub fn provider(&self) -> Provider {
+        self.options.provider
+    }
+
     /// Inputs and outputs of the graph.
     pub fn signature(&self) -> &Signature {
         &self.signature
@@ -183,11 +209,14 @@ impl Model {
     /// Opens sessions until there are `count`, so that so many threads can run the model at a time.
     ///
     /// # Errors
-    /// [`Error::Model`] when ONNX Runtime cannot open another session, for example for lack of memory.
+    /// [`Error::Model`] when ONNX Runtime cannot open another session, for example for lack of memory;
+    /// [`Error::Provider`] when the provider cannot.
     pub fn reserve(&self, count: usize) -> Result<()> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         while *sessions < count {
-            self.pool.add(pool::open(&self.graph, &self.path)?);
+            let optimise = if self.optimised { Optimise::Done } else { Optimise::Now };
+            let files = self.provider_folder.as_deref();
+            self.pool.add(pool::open(&self.graph, &self.path, &self.options, optimise, files)?);
             *sessions += 1;
         }
         Ok(())

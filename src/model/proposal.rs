@@ -3,7 +3,9 @@ use std::path::Path;
 use super::form::InputForm;
 use super::layout::{Layout, formats, name, names};
 use super::manifest::{Format, Manifest, OutputConfig, Task};
+use super::options::ModelOptions;
 use super::package::{graph_sha256, read, signature};
+use super::pool::Optimise;
 use super::signature::{Port, Signature, list};
 use super::{pool, ultralytics};
 use crate::defect::Kind;
@@ -23,7 +25,7 @@ impl Manifest {
     pub fn propose(path: impl AsRef<Path>, task: Option<Task>, format: Option<Format>) -> Result<Self> {
         let path = path.as_ref();
         let graph = read(path)?;
-        let session = pool::open(&graph, path)?;
+        let session = pool::open(&graph, path, &ModelOptions::default(), Optimise::Now, None)?;
         let signature = signature(&session);
         let fit = |(expected, found)| Error::model(path, expected, found);
         let metadata = session.metadata().map_err(|e| fit(("metadata".to_owned(), e.to_string())))?;

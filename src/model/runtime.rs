@@ -42,6 +42,23 @@ pub(super) fn environment() -> Result<ort::environment::Environment> {
     with_loaded(None, |loaded| Ok(loaded.environment.clone()))
 }
 
+/// The loaded runtime, for messages.
+pub(super) fn name() -> Result<String> {
+    with_loaded(None, |Loaded { info, .. }| {
+        let linked = info.library.as_os_str().is_empty();
+        Ok(if linked { "the linked one".to_owned() } else { info.library.display().to_string() })
+    })
+}
+
+/// What tells the loaded runtime from another: its own words, and the size of the library, since builds with and without
+/// a provider say the same.
+pub(super) fn build() -> Result<String> {
+    with_loaded(None, |Loaded { info, .. }| {
+        let bytes = std::fs::metadata(&info.library).map_or(0, |file| file.len());
+        Ok(format!("{} ({bytes} bytes)", info.build))
+    })
+}
+
 fn with_loaded<T>(path: Option<&Path>, then: impl FnOnce(&Loaded) -> Result<T>) -> Result<T> {
     let mut slot = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(loaded) = slot.as_ref() {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::defect::Defect;
 use crate::error::Error;
+use crate::model::Provider;
 use crate::verdict::Verdict;
 
 /// The result of one panel. Its JSON form is one line of `results.jsonl`, with the fields in this order.
@@ -87,6 +88,9 @@ pub struct Trace {
     pub policy: Option<Arc<str>>,
     /// The first image's file; `None` for a panel from memory, or one that could not be read.
     pub image: Option<Arc<str>>,
+    /// What ran the graph; `None`, and absent from the JSON form, for the CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     /// Version of this library.
     pub version: &'static str,
 }
@@ -124,5 +128,22 @@ impl PanelError {
             error: Some(self.error.to_string()),
             maps: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_names_the_provider_unless_it_is_the_cpu() {
+        let json = |provider| {
+            let (model, manifest) = ("m".into(), "f".into());
+            let trace = Trace { model, manifest, policy: None, image: None, provider, version: "1" };
+            serde_json::to_string(&trace).unwrap()
+        };
+        let same = r#"{"model":"m","manifest":"f","policy":null,"image":null,"#;
+        assert_eq!(json(None), format!(r#"{same}"version":"1"}}"#));
+        assert_eq!(json(Some(Provider::TensorRt)), format!(r#"{same}"provider":"tensorrt","version":"1"}}"#));
     }
 }

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use panelqc::metrics::{Percentiles, StageTimes};
-use panelqc::{Batch, FrameLimits, Inspector, Model, Outputs, Panel, PanelInput, Timings, find_panels, init_runtime};
+use panelqc::{
+    Batch, FrameLimits, Inspector, Model, Outputs, Panel, PanelInput, Provider, Timings, find_panels, init_runtime,
+};
 use serde::Serialize;
 
 use super::Failure;
@@ -34,6 +36,7 @@ pub(super) struct Args {
 struct Numbers {
     images: usize,
     rounds: u64,
+    provider: Provider,
     threads: usize,
     batch: usize,
     /// Through `inspect_batch`, of all rounds.
@@ -90,6 +93,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let numbers = Numbers {
         images: panels.len(),
         rounds: args.rounds,
+        provider: inspector.model().provider(),
         threads,
         batch: inspector.batch(),
         ms_per_image_core: threads as f64 * 1e3 / images_per_s.median,
@@ -159,7 +163,7 @@ impl Numbers {
         let mut out = std::io::stdout().lock();
         let spread =
             |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.low, s.high);
-        writeln!(out, "model            {model}, {} threads, batch {}", self.threads, self.batch)?;
+        writeln!(out, "model            {model}, {} threads, batch {}, {}", self.threads, self.batch, self.provider)?;
         writeln!(out, "images           {}, {} rounds: median (lowest to highest)", self.images, self.rounds)?;
         writeln!(out, "images a second  {}", spread(&self.images_per_s, 1))?;
         writeln!(

@@ -5,15 +5,14 @@ use std::process::ExitCode;
 use panelqc::{Frame, Golden, Inspector, Panel, Pixels, Policy, init_runtime};
 
 use super::Failure;
-use super::engine::{PrecisionArg, load};
+use super::engine::LoadArgs;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Model package: a folder with model.onnx and model.toml, or an .onnx file with a .toml beside it.
     model: PathBuf,
-    /// The graph to check of a package that has two [default: what the manifest says].
-    #[arg(long, value_enum)]
-    precision: Option<PrecisionArg>,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Rules that have to fit the model too.
     #[arg(long, value_name = "P.toml")]
     policy: Option<PathBuf>,
@@ -21,7 +20,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let policy = args.policy.as_ref().map(Policy::load).transpose()?;
-    let model = load(&args.model, args.precision)?;
+    let model = args.load.load(&args.model)?;
     let runtime = init_runtime(None)?;
     let manifest = model.manifest().clone();
     let mut out = std::io::stdout().lock();
@@ -29,6 +28,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     writeln!(out, "sha256    {}", model.sha256())?;
     writeln!(out, "manifest  {}", model.manifest_sha256())?;
     writeln!(out, "runtime   {}", runtime.library.display())?;
+    writeln!(out, "provider  {}", model.provider())?;
     for (name, ports) in [("input", &model.signature().inputs), ("output", &model.signature().outputs)] {
         for port in ports {
             writeln!(out, "{name:<9} {port}")?;

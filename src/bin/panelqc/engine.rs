@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use panelqc::{Error, Inspector, InspectorBuilder, Model, PanelError, PanelReport, Policy, Precision};
+use panelqc::{
+    Error, Inspector, InspectorBuilder, Model, ModelOptions, PanelError, PanelReport, Policy, Precision, Provider,
+};
 
 use super::Failure;
 
@@ -14,12 +16,40 @@ pub(super) enum PrecisionArg {
     Int8,
 }
 
-/// The model with the graph that was asked for.
-pub(super) fn load(model: &Path, precision: Option<PrecisionArg>) -> Result<Model, Error> {
-    match precision {
-        None => Model::load(model),
-        Some(PrecisionArg::Fp32) => Model::load_with(model, Precision::Fp32),
-        Some(PrecisionArg::Int8) => Model::load_with(model, Precision::Int8),
+/// How a model package is loaded.
+#[derive(clap::Args)]
+pub(super) struct LoadArgs {
+    /// The graph to use of a package that has two [default: what the manifest says].
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionArg>,
+    /// What runs the model: cpu, or cuda, tensorrt, openvino, directml, coreml where this program and ONNX Runtime were built with it (see docs/PROVIDERS.md).
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    provider: Provider,
+    /// Number of the provider's device.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device: u32,
+    /// Let the CPU run the operators that the provider does not have; without it a model with such an operator is refused.
+    #[arg(long)]
+    share_with_cpu: bool,
+    /// Keep the optimised model for the next start, in the folder DIR or else in `cache` beside the model.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    cache: Option<Option<PathBuf>>,
+}
+
+impl LoadArgs {
+    /// The model at `path` with these options.
+    pub(super) fn load(&self, path: &Path) -> Result<Model, Error> {
+        let mut options = ModelOptions::default();
+        options.precision = self.precision.map(|precision| match precision {
+            PrecisionArg::Fp32 => Precision::Fp32,
+            PrecisionArg::Int8 => Precision::Int8,
+        });
+        options.provider = self.provider;
+        options.device = self.device;
+        options.share_with_cpu = self.share_with_cpu;
+        let beside = || if path.is_dir() { path.join("cache") } else { path.with_file_name("cache") };
+        options.cache = self.cache.as_ref().map(|folder| folder.clone().unwrap_or_else(beside));
+        Model::load_with(path, &options)
     }
 }
 
@@ -29,16 +59,15 @@ pub(super) struct EngineArgs {
     /// Model package: a folder with model.onnx and model.toml, an .onnx file with a .toml beside it, or an .onnx file that Ultralytics exported.
     #[arg(long)]
     model: PathBuf,
-    /// The graph to use of a package that has two [default: what the manifest says].
-    #[arg(long, value_enum)]
-    precision: Option<PrecisionArg>,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Rules of the verdict. Without them any defect that the manifest reports fails the panel.
     #[arg(long, value_name = "P.toml")]
     policy: Option<PathBuf>,
     /// Worker threads [default: what this process may use].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Images that go through the model together [default: what the graph is fixed to, otherwise 1].
+    /// Images that go through the model together [default: what the graph is fixed to, otherwise 1 on the CPU and 8 elsewhere].
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
 }
@@ -61,7 +90,7 @@ impl EngineArgs {
 
     /// An inspector with these options but for the policy.
     pub(super) fn builder_without_policy(&self) -> Result<InspectorBuilder, Failure> {
-        let mut builder = Inspector::builder(load(&self.model, self.precision)?);
+        let mut builder = Inspector::builder(self.load.load(&self.model)?);
         if let Some(batch) = self.batch {
             builder = builder.batch(batch);
         }

@@ -2,15 +2,18 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use panelqc::{Golden, Inspector, Model, PanelFiles, PanelInput, find_panels};
+use panelqc::{Golden, Inspector, PanelFiles, PanelInput, find_panels};
 
 use super::Failure;
+use super::engine::LoadArgs;
 use super::output::{reading, writing};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Model package: a folder with model.onnx and model.toml.
     model: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Folder of defect-free images, for a model that compares.
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
@@ -27,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             other => Err(other.into_panel(&Default::default()).err().map_or_else(|| "no file".into(), Failure::from)),
         })
         .collect::<Result<_, Failure>>()?;
-    let model = Model::load(&args.model)?;
+    let model = args.load.load(&args.model)?;
     let manifest = model.manifest_path().to_path_buf();
     if !manifest.exists() {
         let expected = "expected a manifest to note the golden images in, found none (`panelqc init` writes one)";

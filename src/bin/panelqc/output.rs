@@ -3,7 +3,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use panelqc::{CocoWriter, CsvWriter, Error, HtmlReport, JsonlWriter, Kind, PanelInput, PanelReport, Trace};
+use panelqc::{CocoWriter, CsvWriter, Error, HtmlReport, JsonlWriter, Kind, PanelInput, PanelReport, Provider, Trace};
 
 use serde::Serialize;
 
@@ -105,7 +105,7 @@ pub(super) struct Earlier {
 impl Earlier {
     /// Reads the lines of `path` and cuts off one that was not finished.
     ///
-    /// Results of another model, manifest or policy are an error: a file holds what one run would have written.
+    /// Results of another model, manifest, policy or provider are an error: a file holds what one run would have written.
     pub(super) fn read(path: &Path, trace: &Trace) -> Result<Self, Failure> {
         let text = match fs::read(path) {
             Ok(bytes) => bytes,
@@ -121,9 +121,11 @@ impl Earlier {
             let made_with = &value["trace"];
             let same = made_with["model"] == *trace.model
                 && made_with["manifest"] == *trace.manifest
-                && made_with["policy"].as_str() == trace.policy.as_deref();
+                && made_with["policy"].as_str() == trace.policy.as_deref()
+                && made_with["provider"].as_str() == trace.provider.map(Provider::name);
             if !same {
-                return Err(bad("expected a result of this model, manifest and policy, found one of others").into());
+                let expected = "expected a result of this model, manifest, policy and provider, found one of others";
+                return Err(bad(expected).into());
             }
             earlier.errors += u64::from(value["status"] != "ok");
             earlier.panels.insert(panel.to_owned());

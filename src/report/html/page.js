@@ -574,10 +574,11 @@ function errorsAndTrace() {
   byId("errors").hidden = byId("to-errors").hidden = failed.length === 0;
   byId("error-table").append(node("thead", {}, node("tr", {}, ["panel", "file", "why"].map((head) => node("th", { scope: "col" }, head)))),
     node("tbody", {}, failed.map((panel) => node("tr", {}, node("td", {}, panel.panel), node("td", {}, panel.image || ""), node("td", {}, panel.error || "")))));
-  const { model, manifest, policy, version } = report.trace || {};
+  const { model, manifest, policy, provider, version } = report.trace || {};
   const guarantee = Object.entries(report.guarantee || {}).filter(([name]) => name !== "sentence");
   const value = (v) => (typeof v === "object" ? JSON.stringify(v) : String(v));
   const rows = [["panelqc", version], ["model", model], ["manifest", manifest], ["policy", policy || "none: any defect that the manifest reports fails the panel"],
+    ["provider", provider],
     ["limits", limits.fail === null ? null : `review from ${limits.review}, fail from ${limits.fail} (the lowest of all kinds)`],
     ...guarantee.map(([name, v]) => [`guarantee: ${name.replaceAll("_", " ")}`, value(v)])].filter(([, v]) => v);
   byId("trace-list").append(...rows.flatMap(([name, v]) => [node("dt", {}, name), node("dd", {}, node("code", {}, v))]));
