@@ -8,11 +8,9 @@ pub(super) fn is_complete(data: &[u8]) -> bool {
     let mut at = 2;
     let mut in_scan = false;
     while at + 1 < data.len() {
-        if data[at] != 0xFF {
-            // Entropy-coded data, or filling between segments.
-            at += 1;
-            continue;
-        }
+        // Past entropy-coded data, or filling between segments.
+        let Some(marker) = memchr::memchr(0xFF, &data[at..data.len() - 1]) else { return false };
+        at += marker;
         match data[at + 1] {
             EOI => return in_scan,
             // A stuffed 0xFF, a restart marker, the start of an image, or fill bytes: no segment follows.
