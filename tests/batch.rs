@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::{cell, project, write_cells};
-use panelqc::{CancelToken, Error, Frame, Inspector, Model, Panel, PanelInput, PanelReport, Pixels, Verdict};
+use common::{cell_panel, project, timeless, write_cells};
+use panelqc::{CancelToken, Error, Inspector, Model, Panel, PanelInput, Verdict};
 
 mod common;
 
@@ -15,21 +15,11 @@ fn inspector(threads: usize, batch: usize) -> Inspector {
     Inspector::builder(model).threads(threads).batch(batch).floor(0.0).build().unwrap()
 }
 
-fn panel(seed: u32) -> Panel {
-    let image = cell(seed, seed % 2 == 1);
-    Panel::new(format!("panel {seed}"), Frame::new(300, 300, Pixels::Gray8(image.into_raw())).unwrap())
-}
-
-fn timeless(mut report: PanelReport) -> PanelReport {
-    report.ms = None;
-    report
-}
-
 #[test]
 fn a_batch_gives_what_single_inspections_give_in_input_order() {
     let inspector = inspector(3, 1);
-    let alone: Vec<_> = (0..12).map(|i| timeless(inspector.inspect(&panel(i)).unwrap())).collect();
-    let batch: Vec<_> = inspector.inspect_batch((0..12).map(panel)).map(|r| timeless(r.unwrap())).collect();
+    let alone: Vec<_> = (0..12).map(|i| timeless(inspector.inspect(&cell_panel(i)).unwrap())).collect();
+    let batch: Vec<_> = inspector.inspect_batch((0..12).map(cell_panel)).map(|r| timeless(r.unwrap())).collect();
     assert_eq!(batch, alone);
     assert!(alone.iter().all(|r| r.score.is_some_and(|s| (0.0..=1.0).contains(&s))));
     assert!(alone[1].defects[0].mask.is_some(), "the class-activation map gives a region");
@@ -45,10 +35,10 @@ fn eight_threads_in_a_pool_of_the_host_do_not_hang() {
             let (inspector, scores) = (Arc::clone(&inspector), &scores);
             scope.spawn(move |_| {
                 for i in 0..6 {
-                    let single = inspector.inspect(&panel(i)).unwrap().score;
+                    let single = inspector.inspect(&cell_panel(i)).unwrap().score;
                     scores.lock().unwrap().push((i, single.unwrap().to_bits()));
                 }
-                for (i, report) in inspector.inspect_batch((0..6).map(panel)).enumerate() {
+                for (i, report) in inspector.inspect_batch((0..6).map(cell_panel)).enumerate() {
                     scores.lock().unwrap().push((i as u32, report.unwrap().score.unwrap().to_bits()));
                 }
                 let _ = round;
@@ -70,7 +60,7 @@ fn input_is_read_only_as_far_as_results_are_taken() {
     let counter = Arc::clone(&pulled);
     let inputs = (0..20).map(move |i| {
         counter.fetch_add(1, Ordering::SeqCst);
-        panel(i)
+        cell_panel(i)
     });
     let mut results = inspector.inspect_batch(inputs);
     for taken in 1..=20 {
@@ -116,7 +106,7 @@ fn damaged_images_keep_their_place_in_a_batch() {
 fn cancelling_ends_the_stream_and_passes_nothing() {
     let token = CancelToken::new();
     let inspector = inspector(2, 1);
-    let mut results = inspector.inspect_batch((0..1000).map(panel)).cancel_with(&token);
+    let mut results = inspector.inspect_batch((0..1000).map(cell_panel)).cancel_with(&token);
     assert!(results.next().unwrap().is_ok());
     token.cancel();
     let rest: Vec<_> = results.collect();
@@ -126,15 +116,15 @@ fn cancelling_ends_the_stream_and_passes_nothing() {
     );
     assert!(token.is_cancelled());
     // A stream that is dropped early leaves an inspector that works.
-    drop(inspector.inspect_batch((0..50).map(panel)).next());
-    assert!(inspector.inspect(&panel(1)).is_ok());
+    drop(inspector.inspect_batch((0..50).map(cell_panel)).next());
+    assert!(inspector.inspect(&cell_panel(1)).is_ok());
 }
 
 #[test]
 fn a_cancelled_worker_begins_no_further_inference() {
     // Panels of so many frames that each takes a second or more.
     let inspector = inspector(1, 1);
-    let frame = panel(0).frames()[0].clone();
+    let frame = cell_panel(0).frames()[0].clone();
     let many: Vec<_> = (0..3).map(|i| Panel::from_frames(format!("{i}"), vec![frame.clone(); 400]).unwrap()).collect();
     let token = CancelToken::new();
     let (taken, begun) = std::sync::mpsc::channel();
@@ -158,10 +148,10 @@ fn a_cancelled_worker_begins_no_further_inference() {
 #[test]
 fn frames_of_a_panel_are_judged_together() {
     let inspector = inspector(1, 1);
-    let frame = |seed: u32| panel(seed).frames()[0].clone();
+    let frame = |seed: u32| cell_panel(seed).frames()[0].clone();
     let both = Panel::from_frames("two", vec![frame(0), frame(1)]).unwrap();
     let report = inspector.inspect(&both).unwrap();
-    let single = |seed: u32| inspector.inspect(&panel(seed)).unwrap();
+    let single = |seed: u32| inspector.inspect(&cell_panel(seed)).unwrap();
     let frames: Vec<_> = report.defects.iter().map(|d| d.frame).collect();
     assert_eq!(frames, [Some(0), Some(1)]);
     assert_eq!(report.score, [single(0), single(1)].iter().map(|r| r.score.unwrap()).reduce(f32::max));
@@ -187,7 +177,7 @@ fn settings_that_cannot_be_used_are_refused_when_building() {
 
 #[test]
 fn a_missing_file_is_an_error_in_its_place() {
-    let inputs = [PanelInput::from(Path::new("no/such.png")), PanelInput::from(panel(2))];
+    let inputs = [PanelInput::from(Path::new("no/such.png")), PanelInput::from(cell_panel(2))];
     let results: Vec<_> = inspector(2, 2).inspect_batch(inputs).collect();
     assert_eq!(results[0].as_ref().unwrap_err().panel, "such");
     assert_eq!(results[1].as_ref().unwrap().panel, "panel 2");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{panelqc, project, run, without_times, write_boards, write_cells};
+use common::{panelqc, project, run, timeless, without_times, write_boards, write_cells};
 use panelqc::{Error, Fault, Inspector, Model, ModelOptions, PanelReport, Precision, find_panels};
 
 mod common;
@@ -14,10 +14,6 @@ fn reports(model: &Path, options: &ModelOptions, images: &Path) -> Vec<PanelRepo
     let panels = find_panels(&[images.to_path_buf()], model.ends_with("pcb").then_some(images)).unwrap();
     let inspector =
         Inspector::builder(Model::load_with(model, options).unwrap()).threads(2).floor(0.05).build().unwrap();
-    let timeless = |mut report: PanelReport| {
-        report.ms = None;
-        report
-    };
     inspector.inspect_batch(panels).map(|result| timeless(result.unwrap())).collect()
 }
 

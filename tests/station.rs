@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use common::{cell, project};
+use common::{cell_panel, project, timeless};
 use panelqc::{
     Error, Fault, Frame, Inspector, Model, Panel, PanelInput, PanelReport, Pixels, Station, StationOptions, Verdict,
 };
@@ -29,16 +29,6 @@ fn station(inspector: &Inspector, max_batch: usize, max_wait: Duration) -> Stati
     Station::new(inspector.clone(), options).unwrap()
 }
 
-fn panel(seed: u32) -> Panel {
-    let image = cell(seed, seed % 2 == 1);
-    Panel::new(format!("panel {seed}"), Frame::new(300, 300, Pixels::Gray8(image.into_raw())).unwrap())
-}
-
-fn timeless(mut report: PanelReport) -> PanelReport {
-    report.ms = None;
-    report
-}
-
 /// The same but for what a batch may change.
 fn assert_near(a: &PanelReport, b: &PanelReport) {
     assert_eq!((&a.panel, a.verdict, a.defects.len()), (&b.panel, b.verdict, b.defects.len()));
@@ -57,12 +47,14 @@ fn assert_near(a: &PanelReport, b: &PanelReport) {
 #[test]
 fn a_full_batch_goes_at_once_and_each_caller_gets_its_own_result() {
     let inspector = inspector(2);
-    let alone: Vec<_> = (0..8).map(|i| inspector.inspect(&panel(i)).unwrap()).collect();
+    let alone: Vec<_> = (0..8).map(|i| inspector.inspect(&cell_panel(i)).unwrap()).collect();
     let station = station(&inspector, 4, NEVER);
     let together: Vec<_> = thread::scope(|scope| {
         let callers: Vec<_> = (0..8).map(|i| (i, &station)).collect();
-        let callers: Vec<_> =
-            callers.into_iter().map(|(i, station)| scope.spawn(move || station.inspect(panel(i)).unwrap())).collect();
+        let callers: Vec<_> = callers
+            .into_iter()
+            .map(|(i, station)| scope.spawn(move || station.inspect(cell_panel(i)).unwrap()))
+            .collect();
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
     for (a, b) in alone.iter().zip(&together) {
@@ -79,9 +71,9 @@ fn a_full_batch_goes_at_once_and_each_caller_gets_its_own_result() {
 #[test]
 fn a_lone_caller_comes_back_after_the_wait() {
     let inspector = inspector(1);
-    let report = station(&inspector, 8, Duration::from_micros(500)).inspect(panel(3)).unwrap();
-    assert_eq!(timeless(report), timeless(inspector.inspect(&panel(3)).unwrap()));
-    let report = station(&inspector, 8, Duration::ZERO).inspect(panel(3)).unwrap();
+    let report = station(&inspector, 8, Duration::from_micros(500)).inspect(cell_panel(3)).unwrap();
+    assert_eq!(timeless(report), timeless(inspector.inspect(&cell_panel(3)).unwrap()));
+    let report = station(&inspector, 8, Duration::ZERO).inspect(cell_panel(3)).unwrap();
     assert_eq!(report.panel, "panel 3");
 }
 
@@ -90,9 +82,9 @@ fn one_at_a_time_the_results_are_the_same_to_the_bit() {
     let inspector = inspector(3);
     let station = station(&inspector, 1, NEVER);
     assert_eq!(StationOptions::new(&inspector).max_batch, 1, "the CPU's default");
-    let tickets: Vec<_> = (0..20).map(|i| station.submit(panel(i))).collect();
+    let tickets: Vec<_> = (0..20).map(|i| station.submit(cell_panel(i))).collect();
     for (i, ticket) in tickets.into_iter().enumerate() {
-        let expected = inspector.inspect(&panel(i as u32)).unwrap();
+        let expected = inspector.inspect(&cell_panel(i as u32)).unwrap();
         assert_eq!(timeless(ticket.wait().unwrap()), timeless(expected));
     }
 }
@@ -101,7 +93,7 @@ fn one_at_a_time_the_results_are_the_same_to_the_bit() {
 fn tickets_may_be_taken_in_any_order_or_given_up() {
     let inspector = inspector(2);
     let station = station(&inspector, 3, NEVER);
-    let mut tickets: Vec<_> = (0..6).map(|i| (i, station.submit(panel(i)))).collect();
+    let mut tickets: Vec<_> = (0..6).map(|i| (i, station.submit(cell_panel(i)))).collect();
     drop(tickets.remove(1));
     for (i, ticket) in tickets.into_iter().rev() {
         assert_eq!(ticket.wait().unwrap().panel, format!("panel {i}"));
@@ -112,12 +104,16 @@ fn tickets_may_be_taken_in_any_order_or_given_up() {
 fn a_bad_panel_costs_the_good_ones_nothing() {
     let inspector = inspector(1);
     let station = station(&inspector, 4, NEVER);
-    let inputs =
-        [panel(0).into(), PanelInput::from(Path::new("no/such.png")), panel(2).into(), PanelInput::from(panel(3))];
+    let inputs = [
+        cell_panel(0).into(),
+        PanelInput::from(Path::new("no/such.png")),
+        cell_panel(2).into(),
+        PanelInput::from(cell_panel(3)),
+    ];
     let tickets = inputs.map(|input| station.submit(input));
     for (i, ticket) in tickets.into_iter().enumerate() {
         match ticket.wait() {
-            Ok(report) => assert_near(&report, &inspector.inspect(&panel(i as u32)).unwrap()),
+            Ok(report) => assert_near(&report, &inspector.inspect(&cell_panel(i as u32)).unwrap()),
             Err(failed) => {
                 assert_eq!((i, failed.panel.as_str(), failed.error.fault()), (1, "such", Fault::System));
                 assert!(failed.to_string().contains("such.png"), "{failed}");
@@ -131,11 +127,11 @@ fn a_bad_panel_costs_the_good_ones_nothing() {
 fn dropping_the_station_answers_those_that_wait() {
     let inspector = inspector(1);
     let station = station(&inspector, 8, NEVER);
-    let tickets: Vec<_> = (0..3).map(|i| station.submit(panel(i))).collect();
+    let tickets: Vec<_> = (0..3).map(|i| station.submit(cell_panel(i))).collect();
     // A thread that waits already.
     let begun = Arc::new(Barrier::new(2));
     let waiting = thread::spawn({
-        let (begun, ticket) = (Arc::clone(&begun), station.submit(panel(3)));
+        let (begun, ticket) = (Arc::clone(&begun), station.submit(cell_panel(3)));
         move || {
             begun.wait();
             ticket.wait()
@@ -150,14 +146,14 @@ fn dropping_the_station_answers_those_that_wait() {
         assert!(matches!(failed.error, Error::Cancelled), "{failed}");
         assert_eq!(failed.to_report().verdict, Verdict::Review);
     }
-    assert!(inspector.inspect(&panel(1)).is_ok(), "the inspector is another's too");
+    assert!(inspector.inspect(&cell_panel(1)).is_ok(), "the inspector is another's too");
 }
 
 #[test]
 fn dropping_a_busy_station_ends() {
     let inspector = inspector(2);
     let station = station(&inspector, 2, NEVER);
-    let frame = panel(0).frames()[0].clone();
+    let frame = cell_panel(0).frames()[0].clone();
     // Panels of so many frames that each takes a while.
     let many = |i: usize| Panel::from_frames(format!("{i}"), vec![frame.clone(); 50]).unwrap();
     let tickets: Vec<_> = (0..6).map(|i| station.submit(many(i))).collect();
@@ -171,13 +167,13 @@ fn dropping_a_busy_station_ends() {
 fn many_cameras_with_an_absurd_number_of_panels_do_not_hang() {
     let inspector = inspector(4);
     let station = station(&inspector, 3, Duration::from_micros(200));
-    let expected: Vec<_> = (0..4).map(|i| inspector.inspect(&panel(i)).unwrap()).collect();
+    let expected: Vec<_> = (0..4).map(|i| inspector.inspect(&cell_panel(i)).unwrap()).collect();
     thread::scope(|scope| {
         for camera in 0..8 {
             let (station, expected) = (&station, &expected);
             scope.spawn(move || {
                 // More than fits into the queue, so that handing over has to wait.
-                let tickets: Vec<_> = (0..10).map(|i| station.submit(panel((camera + i) % 4))).collect();
+                let tickets: Vec<_> = (0..10).map(|i| station.submit(cell_panel((camera + i) % 4))).collect();
                 for (i, ticket) in (0..).zip(tickets) {
                     assert_near(&ticket.wait().unwrap(), &expected[(camera as usize + i) % 4]);
                 }

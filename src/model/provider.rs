@@ -153,7 +153,7 @@ impl Provider {
         let expected = format!("an ONNX Runtime built with {} (ORT_DYLIB_PATH names the library to use)", E::NAME);
         match E::is_available() {
             Ok(true) => Ok(ep.into().error_on_failure()),
-            Ok(false) => Err(self.error(expected, format!("{} without it", runtime::name()?))),
+            Ok(false) => Err(self.error(expected, format!("{} without it", runtime::init_runtime(None)?))),
             Err(e) => Err(self.failed(expected, e)),
         }
     }

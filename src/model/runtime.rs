@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,6 +12,14 @@ pub struct RuntimeInfo {
     pub library: PathBuf,
     /// What the library says of its own build.
     pub build: String,
+}
+
+/// The library, for messages.
+impl fmt::Display for RuntimeInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let linked = self.library.as_os_str().is_empty();
+        if linked { f.write_str("the linked one") } else { self.library.display().fmt(f) }
+    }
 }
 
 struct Loaded {
@@ -42,14 +51,6 @@ pub(super) fn environment() -> Result<ort::environment::Environment> {
     with_loaded(None, |loaded| Ok(loaded.environment.clone()))
 }
 
-/// The loaded runtime, for messages.
-pub(super) fn name() -> Result<String> {
-    with_loaded(None, |Loaded { info, .. }| {
-        let linked = info.library.as_os_str().is_empty();
-        Ok(if linked { "the linked one".to_owned() } else { info.library.display().to_string() })
-    })
-}
-
 /// What tells the loaded runtime from another: its own words, and the size of the library, since builds with and without
 /// a provider say the same.
 pub(super) fn build() -> Result<String> {
@@ -65,7 +66,7 @@ fn with_loaded<T>(path: Option<&Path>, then: impl FnOnce(&Loaded) -> Result<T>) 
         return then(loaded);
     }
     let loaded = load(path)?;
-    tracing::debug!(library = %loaded.info.library.display(), build = loaded.info.build, "loaded ONNX Runtime");
+    tracing::debug!(library = %loaded.info, build = loaded.info.build, "loaded ONNX Runtime");
     then(slot.insert(loaded))
 }
 

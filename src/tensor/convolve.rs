@@ -247,11 +247,10 @@ impl<T: Value> Convolve<T> {
         let ((w, h), (tw, th)) = (source.size, to);
         self.across.fill::<T>(w, tw, recipe);
         self.down.fill::<T>(h, th, recipe);
-        let pillow_goes_down_first = || th < h && 2 * (w as i64 - tw as i64) < (h - th) as i64;
         let down_first = match recipe.style {
             // Fewer rows are left for the slower direction. 16 bits are summed slowly in both.
             Style::Own => T::EIGHT_BITS,
-            Style::Pillow => pillow_goes_down_first(),
+            Style::Pillow => th < h && 2 * (w as i64 - tw as i64) < (h - th) as i64,
             Style::Torchvision => false,
         };
         let spare = self.across.stride;

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use panelqc::{Frame, Panel, PanelReport, Pixels};
 pub(crate) use render::{board, cell};
 
 mod render;
@@ -71,4 +72,16 @@ pub(crate) fn write_cells(folder: &Path, count: u32) {
     for i in 0..count {
         cell(i, i % 2 == 1).save(folder.join(format!("cell_{i:03}.png"))).unwrap();
     }
+}
+
+/// A picture of one cell, in memory; every other one with a dark part.
+pub(crate) fn cell_panel(seed: u32) -> Panel {
+    let image = cell(seed, seed % 2 == 1);
+    Panel::new(format!("panel {seed}"), Frame::new(300, 300, Pixels::Gray8(image.into_raw())).unwrap())
+}
+
+/// A report with the timings taken out.
+pub(crate) fn timeless(mut report: PanelReport) -> PanelReport {
+    report.ms = None;
+    report
 }

@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     writeln!(out, "model     {} ({:?}, {})", manifest.name, manifest.task, model.path().display())?;
     writeln!(out, "sha256    {}", model.sha256())?;
     writeln!(out, "manifest  {}", model.manifest_sha256())?;
-    writeln!(out, "runtime   {}", runtime.library.display())?;
+    writeln!(out, "runtime   {runtime}")?;
     writeln!(out, "provider  {}", model.provider())?;
     for (name, ports) in [("input", &model.signature().inputs), ("output", &model.signature().outputs)] {
         for port in ports {
