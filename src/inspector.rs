@@ -14,7 +14,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::decode::{DecodeScratch, Decoded, Decoder};
 use crate::error::{Error, Result};
-use crate::frame::{Frame, FrameLimits, Panel, PanelInput};
+use crate::frame::{Buffers, Frame, FrameLimits, Panel, PanelInput};
 use crate::model::{Model, Outputs, Provider};
 use crate::report::{PanelError, PanelReport, Status, Timings, Trace};
 use crate::tensor::Batch;
@@ -247,7 +247,7 @@ impl Inspector {
     /// # Errors
     /// Those of the image, the model or the runtime; see [`Error::fault`].
     pub fn inspect(&self, panel: &Panel) -> Result<PanelReport> {
-        self.engine.inspect(panel, Duration::ZERO)
+        self.engine.inspect(panel)
     }
 
     /// Reads and inspects one image file on the calling thread.
@@ -255,9 +255,7 @@ impl Inspector {
     /// # Errors
     /// As [`Inspector::inspect`] and [`Frame::load`].
     pub fn inspect_file(&self, path: impl AsRef<Path>) -> Result<PanelReport> {
-        let start = Instant::now();
-        let panel = PanelInput::from(path.as_ref()).into_panel(&self.engine.limits)?;
-        self.engine.inspect(&panel, start.elapsed())
+        self.engine.inspect_file(path.as_ref())
     }
 
     /// Inspects panels or image files in parallel. Results come as a stream in input order; a panel that cannot be
@@ -446,6 +444,7 @@ struct Engine {
 
 /// Buffers of one worker, used again from job to job.
 struct Workspace {
+    buffers: Buffers,
     batch: Batch,
     outputs: Outputs,
     scratch: DecodeScratch,
@@ -460,26 +459,65 @@ struct Entry<'a> {
 
 struct Opened<'a> {
     panel: Cow<'a, Panel>,
+    /// Whether it was read here, into the worker's buffers.
+    read: bool,
     ms: Timings,
     decoded: Vec<Decoded>,
     maps: Vec<Array2<f32>>,
 }
 
+impl<'a> Opened<'a> {
+    fn new(panel: Cow<'a, Panel>, read: bool, reading: Duration) -> Self {
+        let ms = Timings { decode: ms(reading), ..Timings::default() };
+        Opened { panel, read, ms, decoded: Vec::new(), maps: Vec::new() }
+    }
+}
+
 impl Engine {
-    fn inspect(&self, panel: &Panel, reading: Duration) -> Result<PanelReport> {
-        let mut entries = [Entry {
-            id: panel.id(),
-            image: panel.frames().first().and_then(Frame::source),
-            state: Ok(Opened {
-                panel: Cow::Borrowed(panel),
-                ms: Timings { decode: ms(reading), ..Timings::default() },
-                decoded: Vec::new(),
-                maps: Vec::new(),
-            }),
-        }];
-        self.work(&mut entries, 1, &|| false);
+    /// A worker's buffers, for `capacity` panels at a time.
+    fn workspace(&self, capacity: usize) -> Workspace {
+        let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| Workspace {
+            buffers: Buffers::default(),
+            batch: Batch::new(&self.model.manifest().input, capacity),
+            outputs: Outputs::default(),
+            scratch: DecodeScratch::default(),
+        })
+    }
+
+    fn put_back(&self, workspace: Workspace) {
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+    }
+
+    fn inspect(&self, panel: &Panel) -> Result<PanelReport> {
+        let image = panel.frames().first().and_then(Frame::source);
+        let state = Ok(Opened::new(Cow::Borrowed(panel), false, Duration::ZERO));
+        self.inspect_one(Entry { id: panel.id(), image, state }, self.workspace(1))
+    }
+
+    fn inspect_file(&self, path: &Path) -> Result<PanelReport> {
+        let input = PanelInput::from(path);
+        let id = input.id().to_owned();
+        let mut workspace = self.workspace(1);
+        let state = self.open(input, &mut workspace.buffers);
+        self.inspect_one(Entry { id: &id, image: Some(path), state }, workspace)
+    }
+
+    fn inspect_one(&self, entry: Entry<'_>, mut workspace: Workspace) -> Result<PanelReport> {
+        let mut entries = [entry];
+        self.work(&mut entries, &mut workspace, 1, &|| false);
         let [entry] = entries;
-        self.close(entry).map_err(|e| e.error)
+        let report = self.close(entry, &mut workspace.buffers);
+        self.put_back(workspace);
+        report.map_err(|e| e.error)
+    }
+
+    /// Reads a panel, if it is not in memory yet.
+    fn open(&self, input: PanelInput, buffers: &mut Buffers) -> Result<Opened<'static>> {
+        let start = Instant::now();
+        let read = matches!(input, PanelInput::Files(_));
+        let panel = input.into_panel_with(&self.limits, buffers)?;
+        Ok(Opened::new(Cow::Owned(panel), read, start.elapsed()))
     }
 
     /// Inspects the panels of one job. A panic becomes an error of each of them.
@@ -488,23 +526,20 @@ impl Engine {
             inputs.iter().map(|input| (input.id().to_owned(), input.image().map(Path::to_path_buf))).collect();
         let capacity = inputs.len();
         let run = AssertUnwindSafe(|| {
+            let mut workspace = self.workspace(capacity);
+            let buffers = &mut workspace.buffers;
             let mut entries: Vec<Entry> = inputs
                 .into_iter()
                 .zip(&names)
                 .map(|(input, (id, image))| {
-                    let start = Instant::now();
-                    let state = if stopped() { Err(Error::Cancelled) } else { input.into_panel(&self.limits) };
-                    let state = state.map(|panel| Opened {
-                        panel: Cow::Owned(panel),
-                        ms: Timings { decode: ms(start.elapsed()), ..Timings::default() },
-                        decoded: Vec::new(),
-                        maps: Vec::new(),
-                    });
+                    let state = if stopped() { Err(Error::Cancelled) } else { self.open(input, buffers) };
                     Entry { id, image: image.as_deref(), state }
                 })
                 .collect();
-            self.work(&mut entries, capacity, stopped);
-            entries.into_iter().map(|entry| self.close(entry)).collect()
+            self.work(&mut entries, &mut workspace, capacity, stopped);
+            let results = entries.into_iter().map(|entry| self.close(entry, &mut workspace.buffers)).collect();
+            self.put_back(workspace);
+            results
         });
         catch_unwind(run).unwrap_or_else(|panic| {
             let text = panic
@@ -522,13 +557,7 @@ impl Engine {
     }
 
     /// Takes every frame of the panels through the model, `capacity` at a time. Once `stopped`, no inference begins.
-    fn work(&self, entries: &mut [Entry<'_>], capacity: usize, stopped: &dyn Fn() -> bool) {
-        let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut workspace = idle.unwrap_or_else(|| Workspace {
-            batch: Batch::new(&self.model.manifest().input, capacity),
-            outputs: Outputs::default(),
-            scratch: DecodeScratch::default(),
-        });
+    fn work(&self, entries: &mut [Entry<'_>], workspace: &mut Workspace, capacity: usize, stopped: &dyn Fn() -> bool) {
         let mut members = Vec::new();
         workspace.batch.clear();
         for at in 0..entries.len() {
@@ -536,7 +565,7 @@ impl Engine {
             for frame in 0..frames {
                 let fits = |opened: &Opened<'_>| workspace.batch.takes(&opened.panel.frames()[frame]);
                 if entries[at].state.as_ref().is_ok_and(|opened| !fits(opened)) {
-                    self.flush(&mut workspace, entries, &mut members, stopped);
+                    self.flush(workspace, entries, &mut members, stopped);
                 }
                 if let Ok(opened) = &mut entries[at].state {
                     let start = Instant::now();
@@ -548,12 +577,11 @@ impl Engine {
                     }
                 }
                 if workspace.batch.len() == capacity {
-                    self.flush(&mut workspace, entries, &mut members, stopped);
+                    self.flush(workspace, entries, &mut members, stopped);
                 }
             }
         }
-        self.flush(&mut workspace, entries, &mut members, stopped);
-        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+        self.flush(workspace, entries, &mut members, stopped);
     }
 
     /// Runs the model on what the batch holds; `members` are the entries that its frames belong to.
@@ -587,7 +615,7 @@ impl Engine {
                 opened.ms.infer += ms(start.elapsed());
             }
             let start = Instant::now();
-            let Workspace { batch, outputs, scratch } = &mut *workspace;
+            let Workspace { batch, outputs, scratch, .. } = &mut *workspace;
             let placement = &batch.placements()[slot];
             let decoded = result.and_then(|i| Ok((i, self.decoder.decode_with(outputs, i, placement, scratch)?)));
             opened.ms.postprocess += ms(start.elapsed());
@@ -608,9 +636,9 @@ impl Engine {
         workspace.batch.clear();
     }
 
-    /// Judges a panel whose frames are all decoded.
-    fn close(&self, entry: Entry<'_>) -> Result<PanelReport, PanelError> {
-        let Opened { panel, mut ms, decoded, maps } = match entry.state {
+    /// Judges a panel whose frames are all decoded, and takes its memory back.
+    fn close(&self, entry: Entry<'_>, buffers: &mut Buffers) -> Result<PanelReport, PanelError> {
+        let Opened { panel, read, mut ms, decoded, maps } = match entry.state {
             Ok(opened) => opened,
             Err(error) => {
                 let (panel, image) = (entry.id.to_owned(), entry.image.map(Path::to_path_buf));
@@ -633,7 +661,7 @@ impl Engine {
         let judgement = self.policy.judge(&defects, &sizes);
         ms.postprocess += self::ms(start.elapsed());
         let first = &panel.frames()[0];
-        Ok(PanelReport {
+        let report = PanelReport {
             panel: entry.id.to_owned(),
             image: entry.image.map(|path| path.display().to_string()),
             status: Status::Ok,
@@ -647,7 +675,11 @@ impl Engine {
             trace: Trace { image: first.sha256().cloned(), ..self.trace.clone() },
             error: None,
             maps,
-        })
+        };
+        if let (true, Cow::Owned(panel)) = (read, panel) {
+            buffers.take_back(panel);
+        }
+        Ok(report)
     }
 }
 

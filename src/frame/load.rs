@@ -1,12 +1,15 @@
 use std::fs::File;
 use std::io::{Cursor, Read};
-use std::panic::catch_unwind;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use image::error::{ParameterError, ParameterErrorKind};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult};
 
-use super::jpeg;
+use super::buffers::Buffers;
+use super::jpeg::{self, Jpeg};
 use super::limits::FrameLimits;
 use super::pixels::{Frame, Pixels};
 use crate::error::{Error, Result};
@@ -23,7 +26,10 @@ impl Frame {
     /// [`Error::Io`] when the file cannot be read, [`Error::Image`] when it is no such image, is damaged or truncated,
     /// is beyond the limits, has transparent pixels, or has floating-point pixels.
     pub fn load(path: impl AsRef<Path>, limits: &FrameLimits) -> Result<Self> {
-        let path = path.as_ref();
+        Self::load_with(path.as_ref(), limits, &mut Buffers::default())
+    }
+
+    pub(crate) fn load_with(path: &Path, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("reading", path))?;
         let size = file.metadata().map_err(Error::io("reading", path))?.len();
         let too_large = |found: String| {
@@ -32,14 +38,18 @@ impl Frame {
         if size > limits.max_file_bytes {
             return Err(too_large(format!("{size} bytes")));
         }
-        let mut bytes = Vec::with_capacity(size as usize);
+        let mut bytes = mem::take(&mut buffers.file);
+        bytes.clear();
+        bytes.reserve(size as usize + 1);
         // One byte more than allowed, so that a file that grows (or a device that has no size) is noticed.
         file.take(limits.max_file_bytes + 1).read_to_end(&mut bytes).map_err(Error::io("reading", path))?;
         if bytes.len() as u64 > limits.max_file_bytes {
             return Err(too_large("more".to_owned()));
         }
-        let frame = guarded(&bytes, &path.display().to_string(), limits)?;
-        Ok(frame.with_source(Some(path), sha256_hex(&bytes)))
+        let frame = guarded(&bytes, &path.display().to_string(), limits, buffers)
+            .map(|frame| frame.with_source(Some(path), sha256_hex(&bytes)));
+        buffers.file = bytes;
+        frame
     }
 
     /// Decodes an image file that is already in memory, as [`Frame::load`] does; `name` stands for it in messages.
@@ -47,18 +57,18 @@ impl Frame {
     /// # Errors
     /// As [`Frame::load`].
     pub fn decode(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Self> {
-        Ok(guarded(bytes, name, limits)?.with_source(None, sha256_hex(bytes)))
+        Ok(guarded(bytes, name, limits, &mut Buffers::default())?.with_source(None, sha256_hex(bytes)))
     }
 }
 
 /// Decoders of other crates see hostile bytes here: a panic in one of them is this image's error.
-fn guarded(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Frame> {
-    catch_unwind(|| decode(bytes, name, limits))
+fn guarded(bytes: &[u8], name: &str, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Frame> {
+    catch_unwind(AssertUnwindSafe(|| decode(bytes, name, limits, buffers)))
         .unwrap_or_else(|_| Err(Error::image(name, KNOWN, "a file on which the decoder fails")))
 }
 
-fn decode(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Frame> {
-    let damaged = |found: &str, source: image::ImageError| Error::Image {
+fn decode(bytes: &[u8], name: &str, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Frame> {
+    let damaged = |found: &str, source: ImageError| Error::Image {
         name: name.to_owned(),
         expected: KNOWN.to_owned(),
         found: format!("{found} ({source})"),
@@ -78,13 +88,17 @@ fn decode(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Frame> {
         ImageFormat::WebP => "WebP",
         other => return Err(Error::image(name, KNOWN, format!("a {} file", other.extensions_str()[0]))),
     };
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    // The size is checked below with a message of ours; the limit on memory holds for the decoder's own buffers too.
-    let mut decoder_limits = image::Limits::default();
-    decoder_limits.max_alloc = Some(limits.max_bytes.saturating_mul(2));
-    reader.limits(decoder_limits);
-    let broken = format!("a damaged {label}");
-    let mut decoder = reader.into_decoder().map_err(|e| damaged(&broken, e))?;
+    let broken = |e| damaged(&format!("a damaged {label}"), e);
+    let mut decoder: Box<dyn ImageDecoder + '_> = if format == ImageFormat::Jpeg {
+        Box::new(Jpeg::open(bytes).map_err(broken)?)
+    } else {
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        // The size is checked below with a message of ours; the limit on memory holds for the decoder's own buffers too.
+        let mut decoder_limits = image::Limits::default();
+        decoder_limits.max_alloc = Some(limits.max_bytes.saturating_mul(2));
+        reader.limits(decoder_limits);
+        Box::new(reader.into_decoder().map_err(broken)?)
+    };
     let (width, height) = decoder.dimensions();
     if width > limits.max_width || height > limits.max_height {
         return Err(Error::image(
@@ -103,13 +117,40 @@ fn decode(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Frame> {
     if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
         return Err(Error::image(name, "a complete JPEG", format!("a JPEG cut off after {} bytes", bytes.len())));
     }
-    let orientation = decoder.orientation().map_err(|e| damaged(&broken, e))?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| damaged(&broken, e))?;
+    let orientation = decoder.orientation().map_err(broken)?;
+    let mut picture = picture(decoder, buffers).map_err(broken)?;
     if orientation != Orientation::NoTransforms {
         picture.apply_orientation(orientation);
     }
     let (width, height) = (picture.width(), picture.height());
     Frame::new(width, height, pixels(picture, name)?)
+}
+
+/// What `DynamicImage::from_decoder` gives, in memory that is used again for the common kinds of pixels.
+fn picture(decoder: Box<dyn ImageDecoder + '_>, buffers: &mut Buffers) -> ImageResult<DynamicImage> {
+    let (width, height) = decoder.dimensions();
+    let total = usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX);
+    let color = decoder.color_type();
+    let picture = match color {
+        ColorType::L8 | ColorType::Rgb8 => {
+            let mut values = buffers.eight(total);
+            decoder.read_image_boxed(&mut values)?;
+            match color {
+                ColorType::L8 => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageLuma8),
+                _ => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageRgb8),
+            }
+        }
+        ColorType::L16 | ColorType::Rgb16 => {
+            let mut values = buffers.sixteen(total / 2);
+            decoder.read_image_boxed(bytemuck::cast_slice_mut(&mut values))?;
+            match color {
+                ColorType::L16 => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageLuma16),
+                _ => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageRgb16),
+            }
+        }
+        _ => return DynamicImage::from_decoder(decoder),
+    };
+    picture.ok_or_else(|| ImageError::Parameter(ParameterError::from_kind(ParameterErrorKind::DimensionMismatch)))
 }
 
 fn pixels(picture: DynamicImage, name: &str) -> Result<Pixels> {

@@ -1,5 +1,6 @@
 //! Images as they come from the camera: [`Frame`] is one picture, [`Panel`] is what gets one verdict.
 
+mod buffers;
 mod folder;
 mod jpeg;
 mod limits;
@@ -7,6 +8,7 @@ mod load;
 mod panel;
 mod pixels;
 
+pub(crate) use buffers::Buffers;
 pub use folder::find_panels;
 pub(crate) use folder::walk;
 pub use limits::FrameLimits;

@@ -1,7 +1,8 @@
 use std::path::{Path, PathBuf};
 
+use super::buffers::Buffers;
 use super::limits::FrameLimits;
-use super::pixels::Frame;
+use super::pixels::{Frame, Pixels};
 use crate::error::{Error, Result};
 
 /// What gets one verdict: one or more pictures of the same product and, for models that compare, a picture of a
@@ -66,6 +67,11 @@ impl Panel {
     pub fn reference(&self) -> Option<&Frame> {
         self.reference.as_ref()
     }
+
+    /// The pixels of all pictures.
+    pub(super) fn into_pixels(self) -> impl Iterator<Item = Pixels> {
+        self.frames.into_iter().chain(self.reference).map(Frame::into_pixels)
+    }
 }
 
 /// A panel as files that are still to be read.
@@ -92,10 +98,15 @@ impl PanelFiles {
     /// # Errors
     /// As [`Frame::load`] and [`Panel::from_frames`].
     pub fn load(&self, limits: &FrameLimits) -> Result<Panel> {
-        let frames = self.frames.iter().map(|path| Frame::load(path, limits)).collect::<Result<Vec<_>>>()?;
+        self.load_with(limits, &mut Buffers::default())
+    }
+
+    fn load_with(&self, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Panel> {
+        let mut load = |path: &PathBuf| Frame::load_with(path, limits, buffers);
+        let frames = self.frames.iter().map(&mut load).collect::<Result<Vec<_>>>()?;
         let panel = Panel::from_frames(self.id.as_str(), frames)?;
         match &self.reference {
-            Some(path) => Ok(panel.with_reference(Frame::load(path, limits)?)),
+            Some(path) => Ok(panel.with_reference(load(path)?)),
             None => Ok(panel),
         }
     }
@@ -147,9 +158,13 @@ impl PanelInput {
     /// # Errors
     /// As [`PanelFiles::load`].
     pub fn into_panel(self, limits: &FrameLimits) -> Result<Panel> {
+        self.into_panel_with(limits, &mut Buffers::default())
+    }
+
+    pub(crate) fn into_panel_with(self, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Panel> {
         match self {
             PanelInput::Loaded(panel) => Ok(panel),
-            PanelInput::Files(files) => files.load(limits),
+            PanelInput::Files(files) => files.load_with(limits, buffers),
             PanelInput::Missing { image, expected, found, .. } => Err(Error::image(image.display(), expected, found)),
         }
     }

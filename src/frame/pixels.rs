@@ -101,6 +101,10 @@ impl Frame {
         &self.pixels
     }
 
+    pub(super) fn into_pixels(self) -> Pixels {
+        self.pixels
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.width
