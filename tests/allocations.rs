@@ -3,9 +3,10 @@
 
 use allocation_counter::measure;
 use common::{board, cell, project};
-use image::GrayImage;
+use image::{DynamicImage, GrayImage};
 use panelqc::{
-    Batch, Channels, DecodeScratch, Decoded, Decoder, Frame, Kernel, Model, Outputs, Panel, Pixels, Preprocess,
+    Batch, Channels, DecodeScratch, Decoded, Decoder, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels,
+    Preprocess,
 };
 
 mod common;
@@ -88,6 +89,28 @@ fn decoding(model: &Model, panel: &Panel, floor: f32, scratch: &mut DecodeScratc
     let mut decoded = None;
     let counted = measure(|| decoded = Some(decode()));
     (decoded.unwrap(), counted.count_total)
+}
+
+#[test]
+fn a_file_is_read_into_memory_that_is_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let inspector = Inspector::builder(Model::load(project("models/solar-cell")).unwrap()).threads(1).build().unwrap();
+    let (width, height) = (1920, 1080);
+    for (name, image) in [
+        ("gray.png", DynamicImage::new_luma8(width, height)),
+        ("colour.png", DynamicImage::new_rgb8(width, height)),
+        ("deep.png", DynamicImage::new_luma16(width, height)),
+        ("colour.bmp", DynamicImage::new_rgb8(width, height)),
+    ] {
+        let path = folder.path().join(name);
+        image.save(&path).unwrap();
+        let inspect = || inspector.inspect_file(&path).unwrap();
+        inspect();
+        let counted = measure(|| drop(inspect()));
+        // The decoder of PNG asks for 0.4 MB of its own, the smallest of these pictures is 2.
+        let most = u64::from(width * height) / 2;
+        assert!(counted.bytes_total < most, "{name}: {} bytes, not less than {most}", counted.bytes_total);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use pulp::x86::V3;
 
 use super::convolve::Narrow;
 use super::linear::{BLOCK, PART, Pairs};
+use super::value::{LUMA, LUMA_HALF};
 
 /// Runs `op` with AVX2 switched on, if there is AVX2.
 fn run<Op: NullaryFnOnce>(op: impl FnOnce(V3) -> Op) -> Option<Op::Output> {
@@ -118,46 +119,97 @@ pub(super) fn across(table: Narrow<'_>, line: &[u8], out: &mut [u8]) -> Option<u
     run(|simd| Across(simd, table, line, out))
 }
 
+/// Where the bytes of a channel lie in 48: in each of the three parts of 16, what goes to place `i`.
+const fn places(channel: usize) -> [[u8; 16]; 3] {
+    // A place with its highest bit set becomes 0.
+    let mut all = [[0x80; 16]; 3];
+    let mut i = 0;
+    while i < 16 {
+        let at = 3 * i + channel;
+        all[at / 16][i] = (at % 16) as u8;
+        i += 1;
+    }
+    all
+}
+const PLACES: [[[u8; 16]; 3]; 3] = [places(0), places(1), places(2)];
+
+/// The three channels of 16 pixels.
+#[inline(always)]
+fn channels(V3 { sse2, ssse3, .. }: V3, pixels: &[u8; 48]) -> [__m128i; 3] {
+    let part: [__m128i; 3] = cast(*pixels);
+    let mut channels = part;
+    for (channel, places) in channels.iter_mut().zip(PLACES) {
+        let [a, b, c]: [__m128i; 3] = cast(places);
+        let (a, b) = (ssse3._mm_shuffle_epi8(part[0], a), ssse3._mm_shuffle_epi8(part[1], b));
+        *channel = sse2._mm_or_si128(sse2._mm_or_si128(a, b), ssse3._mm_shuffle_epi8(part[2], c));
+    }
+    channels
+}
+
 /// Takes the three channels of a row apart, 16 pixels at a time; gives the number of pixels done.
 pub(super) fn split(row: &[u8], planes: [&mut [u8]; 3]) -> Option<usize> {
     struct Split<'a>(V3, &'a [u8], [&'a mut [u8]; 3]);
-
-    /// Where the bytes of a channel lie in 48: in each of the three parts of 16, what goes to place `i`.
-    const fn places(channel: usize) -> [[u8; 16]; 3] {
-        // A place with its highest bit set becomes 0.
-        let mut all = [[0x80; 16]; 3];
-        let mut i = 0;
-        while i < 16 {
-            let at = 3 * i + channel;
-            all[at / 16][i] = (at % 16) as u8;
-            i += 1;
-        }
-        all
-    }
-    const PLACES: [[[u8; 16]; 3]; 3] = [places(0), places(1), places(2)];
 
     impl NullaryFnOnce for Split<'_> {
         type Output = usize;
 
         #[inline(always)]
         fn call(self) -> usize {
-            let Split(V3 { sse2, ssse3, .. }, row, [red, green, blue]) = self;
+            let Split(simd, row, [red, green, blue]) = self;
             let (parts, _) = row.as_chunks::<48>();
             let planes = red.as_chunks_mut::<16>().0.iter_mut().zip(green.as_chunks_mut::<16>().0);
             let planes = planes.zip(blue.as_chunks_mut::<16>().0);
             for (part, ((red, green), blue)) in parts.iter().zip(planes) {
-                let part: [__m128i; 3] = cast(*part);
-                for (channel, out) in [red, green, blue].into_iter().enumerate() {
-                    let [a, b, c] = PLACES[channel].map(cast);
-                    let (a, b) = (ssse3._mm_shuffle_epi8(part[0], a), ssse3._mm_shuffle_epi8(part[1], b));
-                    *out = cast(sse2._mm_or_si128(sse2._mm_or_si128(a, b), ssse3._mm_shuffle_epi8(part[2], c)));
-                }
+                let [r, g, b] = channels(simd, part);
+                (*red, *green, *blue) = (cast(r), cast(g), cast(b));
             }
             parts.len() * 16
         }
     }
 
     run(|simd| Split(simd, row, planes))
+}
+
+/// Luma of colour pixels, 16 at a time; gives the number of pixels done.
+pub(super) fn luma(rgb: &[u8], gray: &mut [u8]) -> Option<usize> {
+    struct Luma<'a>(V3, &'a [u8], &'a mut [u8]);
+
+    impl NullaryFnOnce for Luma<'_> {
+        type Output = usize;
+
+        #[inline(always)]
+        fn call(self) -> usize {
+            let Luma(simd, rgb, gray) = self;
+            let V3 { sse2, avx, avx2, .. } = simd;
+            // Weights have 15 bits here: half of green's goes with red, the other half with blue.
+            let (red, green, blue) = (LUMA[0] as i16, (LUMA[1] / 2) as i16, LUMA[2] as i16);
+            let (with_red, with_blue): (__m256i, __m256i) = (cast([[red, green]; 8]), cast([[blue, green]; 8]));
+            let half = avx._mm256_set1_epi32(LUMA_HALF as i32);
+            let (parts, _) = rgb.as_chunks::<48>();
+            for (part, gray) in parts.iter().zip(gray.as_chunks_mut::<16>().0) {
+                let [red, green, blue] = channels(simd, part);
+                // Eight pixels, their bytes beside green's, and the other eight.
+                let pairs = [
+                    (sse2._mm_unpacklo_epi8(red, green), sse2._mm_unpacklo_epi8(blue, green)),
+                    (sse2._mm_unpackhi_epi8(red, green), sse2._mm_unpackhi_epi8(blue, green)),
+                ];
+                let mut sums = [half; 2];
+                for (sum, (red, blue)) in sums.iter_mut().zip(pairs) {
+                    let red = avx2._mm256_madd_epi16(avx2._mm256_cvtepu8_epi16(red), with_red);
+                    let blue = avx2._mm256_madd_epi16(avx2._mm256_cvtepu8_epi16(blue), with_blue);
+                    *sum = avx2._mm256_srli_epi32::<16>(avx2._mm256_add_epi32(avx2._mm256_add_epi32(red, blue), *sum));
+                }
+                // Packing takes turns between the halves of both: 0 to 3, 8 to 11, 4 to 7, 12 to 15.
+                let words = avx2._mm256_packus_epi32(sums[0], sums[1]);
+                let words = avx2._mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+                let (first, last) = (avx._mm256_castsi256_si128(words), avx2._mm256_extracti128_si256::<1>(words));
+                *gray = cast(sse2._mm_packus_epi16(first, last));
+            }
+            parts.len() * 16
+        }
+    }
+
+    run(|simd| Luma(simd, rgb, gray))
 }
 
 /// The sums of two neighbours times their weights, without the last four bits, eight pixels at a time; gives the number

@@ -3,7 +3,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::resize::{Resize, Source};
-use super::value::{Level, Sink, Value, vectorised};
+use super::value::{Level, Sink, Value, luma, vectorised};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, Pixels};
 use crate::geometry::Placement;
@@ -322,21 +322,6 @@ impl Preprocess {
         let rows = tensor.pad();
         lines.resize.run(source, size(at.resized), self.resize, self.antialias, rows, &mut tensor);
     }
-}
-
-/// ITU-R BT.601 luma in 16-bit fixed point, as PIL's `convert("L")`.
-fn luma<T: Value>(rgb: &[T], gray: &mut [T]) {
-    let (pixels, _) = rgb.as_chunks::<3>();
-    vectorised(
-        #[inline(always)]
-        || {
-            for (gray, &[r, g, b]) in gray.iter_mut().zip(pixels) {
-                // At most 65,535 * 2^16 + 2^15, which an unsigned number of 32 bits just holds.
-                let [r, g, b] = [r, g, b].map(|v| v.whole() as u32);
-                *gray = T::of_whole(((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as i32);
-            }
-        },
-    );
 }
 
 /// The planes of one frame in the tensor, which rows of its resized picture go into.

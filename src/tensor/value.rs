@@ -50,6 +50,11 @@ pub(super) trait Value: Level + Default + Into<f32> {
     fn split_fast(_row: &[Self], _planes: [&mut [Self]; 3]) -> usize {
         0
     }
+
+    /// Does the first pixels as [`luma`] does, and tells how many.
+    fn luma_fast(_rgb: &[Self], _gray: &mut [Self]) -> usize {
+        0
+    }
 }
 
 impl Value for u8 {
@@ -105,6 +110,11 @@ impl Value for u8 {
     #[cfg(target_arch = "x86_64")]
     fn split_fast(row: &[u8], planes: [&mut [u8]; 3]) -> usize {
         avx2::split(row, planes).unwrap_or(0)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn luma_fast(rgb: &[u8], gray: &mut [u8]) -> usize {
+        avx2::luma(rgb, gray).unwrap_or(0)
     }
 }
 
@@ -198,5 +208,51 @@ pub(super) fn split<T: Value>(row: &[T], channels: usize, planes: &mut [T], stri
     let out = red[done..].iter_mut().zip(&mut green[done..]).zip(&mut blue[done..]);
     for (&[r, g, b], ((red, green), blue)) in row[3 * done..].as_chunks::<3>().0.iter().zip(out) {
         (*red, *green, *blue) = (r, g, b);
+    }
+}
+
+/// ITU-R BT.601 weights of red, green and blue in 16-bit fixed point, as PIL's `convert("L")` has them; together 2^16.
+pub(super) const LUMA: [u32; 3] = [19_595, 38_470, 7_471];
+/// What rounds their sum.
+pub(super) const LUMA_HALF: u32 = 0x8000;
+
+/// Luma of colour pixels.
+pub(super) fn luma<T: Value>(rgb: &[T], gray: &mut [T]) {
+    let done = T::luma_fast(rgb, gray);
+    let (pixels, _) = rgb[3 * done..].as_chunks::<3>();
+    vectorised(
+        #[inline(always)]
+        || {
+            for (gray, pixel) in gray[done..].iter_mut().zip(pixels) {
+                *gray = luma_of(*pixel);
+            }
+        },
+    );
+}
+
+#[inline(always)]
+fn luma_of<T: Value>(pixel: [T; 3]) -> T {
+    // At most 65,535 * 2^16 + 2^15, which an unsigned number of 32 bits just holds.
+    let (r, g, b) = (pixel[0].whole() as u32, pixel[1].whole() as u32, pixel[2].whole() as u32);
+    T::of_whole(((r * LUMA[0] + g * LUMA[1] + b * LUMA[2] + LUMA_HALF) >> 16) as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_colour_becomes_the_gray_of_its_formula() {
+        // Every value of each channel with every fifth of the others, in rows whose end is no whole block.
+        for (a, b, c) in [(1, 5, 5), (5, 1, 5), (5, 5, 1)] {
+            let all = |step| (0..=255u8).step_by(step);
+            let pixels: Vec<[u8; 3]> =
+                all(a).flat_map(|r| all(b).flat_map(move |g| all(c).map(move |b| [r, g, b]))).collect();
+            let mut gray = vec![0; pixels.len()];
+            for part in [0..16, 16..29, 29..pixels.len()] {
+                luma(pixels[part.clone()].as_flattened(), &mut gray[part]);
+            }
+            assert!(pixels.len() > 600_000 && gray.iter().zip(&pixels).all(|(&gray, &pixel)| gray == luma_of(pixel)));
+        }
     }
 }

@@ -29,23 +29,14 @@ pub(super) fn run(model: &str, cases: &str, case: &str, count: &str) -> Result<(
         black_box(inspector.inspect(panel)?);
         memory.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    let mut file = Vec::new();
-    let mut stages: Vec<Timings> = Vec::new();
-    for panel in files.iter().cycle().take(WARM_UP + count) {
-        let start = Instant::now();
-        let read = panel.load(&FrameLimits::default())?;
-        let decode = start.elapsed().as_secs_f64() * 1e3;
-        let report = inspector.inspect(&read)?;
-        drop(read);
-        file.push(start.elapsed().as_secs_f64() * 1e3);
-        let mut timings = report.ms.unwrap_or_default();
-        timings.decode = decode;
-        stages.push(timings);
-    }
+    let results = inspector.inspect_batch(files.iter().cycle().take(WARM_UP + count).cloned());
+    let stages = results.skip(WARM_UP).map(|result| Ok(result?.ms.unwrap_or_default()));
+    let stages: Vec<Timings> = stages.collect::<Result<_, Failure>>()?;
+    let file: Vec<f64> = stages.iter().map(|ms| ms.decode + ms.preprocess + ms.infer + ms.postprocess).collect();
     let answer = json!({
         "inspect_ms": percentiles(&memory[WARM_UP..]),
-        "file_ms": percentiles(&file[WARM_UP..]),
-        "stages_ms": StageTimes::new(&stages[WARM_UP..]),
+        "file_ms": percentiles(&file),
+        "stages_ms": StageTimes::new(&stages),
         "allocations": allocations,
         "panels": count,
     });

@@ -3,6 +3,7 @@
 //! ```text
 //! panelqc-bench images DIR COUNT                          render the pictures of all cases
 //! panelqc-bench panelqc MODEL CASES.json                  serve: images a second through the engine
+//! panelqc-bench fp32 MODEL CASES.json                     the same with the package's graph in floating point
 //! panelqc-bench limit MODEL CASES.json                    serve: what decoding alone and the bare runtime allow
 //! panelqc-bench preprocess CASES.json                     serve: a frame to a tensor, beside fast_image_resize
 //! panelqc-bench latency MODEL CASES.json CASE COUNT       single panels, stages, heap allocations
@@ -20,6 +21,8 @@ mod stream;
 
 use std::process::ExitCode;
 
+use panelqc::Precision;
+
 /// What stopped a measurement.
 type Failure = Box<dyn std::error::Error>;
 
@@ -28,13 +31,14 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args[..] {
         ["images", folder, count] => count.parse().map_err(Failure::from).and_then(|n| images::write(folder, n)),
-        ["panelqc", model, cases] => stream::serve(model, cases),
+        ["panelqc", model, cases] => stream::serve(model, cases, None),
+        ["fp32", model, cases] => stream::serve(model, cases, Some(Precision::Fp32)),
         ["limit", model, cases] => limit::serve(model, cases),
         ["preprocess", cases] => preprocess::serve(cases),
         ["latency", model, cases, case, count] => latency::run(model, cases, case, count),
         ["grow", model, cases, case, threads, count] => grow::run(model, cases, case, threads, count),
         _ => Err(
-            "usage: panelqc-bench images | panelqc | limit | preprocess | latency | grow ARGUMENTS (see src/main.rs)"
+            "usage: panelqc-bench images | panelqc | fp32 | limit | preprocess | latency | grow ARGUMENTS (see src/main.rs)"
                 .into(),
         ),
     };

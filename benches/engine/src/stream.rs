@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use panelqc::{Inspector, Model, Panel, PanelInput, Pixels, init_runtime};
+use panelqc::{Inspector, Model, ModelOptions, Panel, PanelInput, Pixels, Precision, init_runtime};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -11,10 +11,13 @@ use super::serve::serve as answer;
 /// Most bytes of pictures that wait in memory for the clock to start.
 const MOST_WAITING: usize = 768 << 20;
 
-/// Images a second through `inspect_batch`, all workers, sessions and buffers warm.
-pub(super) fn serve(model: &str, cases: &str) -> Result<(), Failure> {
+/// Images a second through `inspect_batch`, all workers, sessions and buffers warm; the graph of `precision`, or the one
+/// that the package chooses.
+pub(super) fn serve(model: &str, cases: &str, precision: Option<Precision>) -> Result<(), Failure> {
     let cases = Cases::load(cases)?;
-    let inspector = Inspector::builder(Model::load(model)?).threads(cases.workers).build()?;
+    let mut options = ModelOptions::default();
+    options.precision = precision;
+    let inspector = Inspector::builder(Model::load_with(model, &options)?).threads(cases.workers).build()?;
     let versions = json!({
         "panelqc": inspector.trace().version,
         "onnxruntime": init_runtime(None)?.build,

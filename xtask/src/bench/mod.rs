@@ -102,9 +102,9 @@ impl Bench<'_> {
     ) -> Result<(), Failure> {
         let model = self.subject.name;
         let cases = self.setup.cases(self.subject, self.workers)?;
-        let peers = if self.options.peers { self.subject.peers } else { &[] };
+        let others = self.subject.others(self.options);
         let mut participants = Vec::new();
-        for name in ["panelqc", "limit"].iter().chain(peers) {
+        for name in ["panelqc", "limit"].iter().chain(&others) {
             eprintln!("{model}: starting {name} ...");
             let started = self.setup.participant(name).and_then(|mut command| {
                 Participant::start(command.arg(&self.subject.path).arg(&cases), &self.setup.log())
@@ -114,7 +114,7 @@ impl Bench<'_> {
                     versions.insert((*name).to_owned(), participant.versions.clone());
                     participants.push((*name, participant));
                 }
-                Err(failure) if peers.contains(name) => {
+                Err(failure) if others.contains(name) => {
                     eprintln!("{model}: without {name}: {failure}");
                     lacking.push(json!({ "what": format!("{name} on {model}"), "why": failure.to_string() }));
                 }

@@ -101,6 +101,7 @@ impl Results {
         let mut all = Map::new();
         all.insert("efficiency".to_owned(), median("panelqc", "limit"));
         all.insert("efficiency_together".to_owned(), median("panelqc", "together"));
+        all.insert("int8_over_fp32".to_owned(), median("panelqc", "fp32"));
         all.insert("peers".to_owned(), self.headline());
         all.insert("peers_by_case".to_owned(), peers_by_case);
         all.insert("ms_per_image_core".to_owned(), Value::Object(main));
@@ -115,12 +116,12 @@ impl Results {
     pub(super) fn table(&self, workers: usize) -> String {
         let mut text = String::new();
         for (model, cases) in &self.rates {
-            let peers: Vec<&str> =
-                self.peers().into_iter().filter(|peer| cases.values().any(|c| c.contains_key(*peer))).collect();
+            let others = ["fp32"].into_iter().chain(self.peers());
+            let others: Vec<&str> = others.filter(|other| cases.values().any(|c| c.contains_key(*other))).collect();
             let mut head = ["case", "panelqc", "limit", "efficiency", "of all cores at once", "ms*core"]
                 .map(str::to_owned)
                 .to_vec();
-            head.extend(peers.iter().map(|peer| format!("x {peer}")));
+            head.extend(others.iter().map(|other| format!("x {other}")));
             let mut rows = vec![head];
             for case in cases.keys() {
                 let rate = |who| self.spread(model, case, who).map_or("-".to_owned(), |s| s.to_string());
@@ -128,7 +129,7 @@ impl Results {
                 let core = self.ms_per_image_core(model, case, workers).map_or("-".to_owned(), |ms| format!("{ms:.1}"));
                 let limit = self.spread(model, case, "limit").map_or("-".to_owned(), |s| format!("{:.1}", s.median));
                 let mut row = vec![case.clone(), rate("panelqc"), limit, ratio("limit"), ratio("together"), core];
-                row.extend(peers.iter().map(|peer| ratio(peer)));
+                row.extend(others.iter().map(|other| ratio(other)));
                 rows.push(row);
             }
             let _ = writeln!(text, "{model}\n{}", columns(&rows));
@@ -137,9 +138,9 @@ impl Results {
     }
 }
 
-/// Whether a participant is another program, and not panelqc or a part of the limit.
+/// Whether a participant is another program, and not panelqc, in one precision or the other, or a part of the limit.
 fn is_peer(name: &str) -> bool {
-    !matches!(name, "panelqc" | "limit" | "together" | "decode_ms" | "run_ms")
+    !matches!(name, "panelqc" | "fp32" | "limit" | "together" | "decode_ms" | "run_ms")
 }
 
 /// Rows as columns, the first one to the left and the others to the right.
@@ -170,6 +171,7 @@ mod tests {
                 "jpeg-640",
                 [("panelqc", [90.0, 45.0]), ("limit", [100.0, 50.0]), ("python_loop", [45.0, f64::NAN])],
             ),
+            ("pcb", "jpeg-640", [("fp32", [30.0, 30.0]), ("decode_ms", [1.0, 1.0]), ("run_ms", [9.0, 9.0])]),
             (
                 "pcb",
                 "memory-640",
@@ -196,7 +198,8 @@ mod tests {
         assert_eq!(all["efficiency"]["pcb"]["jpeg-640"], json!(0.9));
         assert_eq!(all["efficiency"]["pcb"]["memory-640"], json!(0.99));
         assert_eq!(all["peers"]["python_loop"], json!(1.5), "of the model where panelqc gains least");
-        assert_eq!(all["peers"].as_object().unwrap().len(), 1, "the limit is no peer");
+        assert_eq!(all["peers"].as_object().unwrap().len(), 1, "the limit is no peer, and no more is fp32");
+        assert_eq!(all["int8_over_fp32"]["pcb"]["jpeg-640"], json!(2.25));
         assert_eq!(
             all["peers_by_case"]["pcb"]["jpeg-640"]["python_loop"],
             json!(2.0),

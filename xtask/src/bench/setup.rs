@@ -19,7 +19,9 @@ pub(super) struct Subject {
     pub(super) path: PathBuf,
     /// Whether it compares with a defect-free picture.
     references: bool,
-    pub(super) peers: &'static [&'static str],
+    /// Whether it has a graph in 8-bit integers, which is the one used.
+    int8: bool,
+    peers: &'static [&'static str],
     only: Option<&'static [&'static str]>,
 }
 
@@ -91,11 +93,19 @@ impl Setup {
         }
         let own = |name| root().join("models").join(name);
         let all = [
-            Subject { name: "pcb", path: own("pcb"), references: true, peers: &["python_loop"], only: None },
+            Subject {
+                name: "pcb",
+                path: own("pcb"),
+                references: true,
+                int8: true,
+                peers: &["python_loop"],
+                only: None,
+            },
             Subject {
                 name: "solar-cell",
                 path: own("solar-cell"),
                 references: false,
+                int8: true,
                 peers: &["python_loop"],
                 only: None,
             },
@@ -103,6 +113,7 @@ impl Setup {
                 name: "yolo11n",
                 path: detector,
                 references: false,
+                int8: false,
                 peers: &["python_loop", "ultralytics", "usls"],
                 only: None,
             },
@@ -110,6 +121,7 @@ impl Setup {
                 name: "padim",
                 path: models.join("padim"),
                 references: false,
+                int8: false,
                 peers: &["anomalib"],
                 only: Some(&["jpeg-640", "memory-640", "jpeg-640-rgb", "png-640-rgb", "memory-640-rgb"]),
             },
@@ -149,7 +161,7 @@ impl Setup {
     /// The command that serves as `participant`; `Err` says why there is none.
     pub(super) fn participant(&self, name: &str) -> Result<Command, Failure> {
         match name {
-            "panelqc" | "limit" => {
+            "panelqc" | "fp32" | "limit" => {
                 let mut command = self.bench();
                 command.arg(name);
                 Ok(command)
@@ -206,7 +218,14 @@ impl Setup {
 impl Subject {
     /// A model for long runs alone.
     pub(super) fn tiny(path: PathBuf) -> Self {
-        Subject { name: "tiny", path, references: false, peers: &[], only: None }
+        Subject { name: "tiny", path, references: false, int8: false, peers: &[], only: None }
+    }
+
+    /// Who is measured with it beside panelqc and the limit.
+    pub(super) fn others(&self, options: &Options) -> Vec<&'static str> {
+        let fp32 = self.int8.then_some("fp32");
+        let peers = if options.peers { self.peers } else { &[] };
+        fp32.into_iter().chain(peers.iter().copied()).collect()
     }
 
     /// The cases to measure it with, in order.
