@@ -34,7 +34,7 @@ pub(super) fn decode(
         None => peak(),
         Some(score) => {
             let numbers = decoder.ranked(outputs, score, index, &[0, 1])?;
-            decoder.finite(score, numbers.iter())?;
+            decoder.finite(score, &numbers)?;
             numbers.iter().next().map_or(0.0, |&value| normal(decoder, value))
         }
     };
@@ -84,7 +84,7 @@ fn cells<'n>(
     if cells.ndim() == 3 {
         cells = cells.index_axis_move(Axis(0), 0);
     }
-    decoder.finite(map, cells.iter())?;
+    decoder.finite(map, &cells)?;
     numbers.clear();
     numbers.extend(cells.iter().map(|&value| normal(decoder, value)));
     let shape = (cells.shape()[0], cells.shape()[1]);

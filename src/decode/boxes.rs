@@ -31,15 +31,15 @@ pub(super) fn decode(
         None => None,
     };
     let count = sides.shape()[0];
-    decoder.finite(boxes, sides.iter())?;
-    decoder.finite(scores, confidences.iter())?;
+    decoder.finite(boxes, &sides)?;
+    decoder.finite(scores, &confidences)?;
     for (output, found) in [(labels, numbers.len()), (scores, confidences.len())] {
         if found != count {
             return Err(decoder.misshapen(output, format!("{count} numbers, one a box"), &[found]));
         }
     }
     if let Some((output, masks)) = &masks {
-        decoder.finite(*output, masks.iter())?;
+        decoder.finite(*output, masks)?;
         if masks.shape()[0] != count {
             return Err(decoder.misshapen(*output, format!("{count} masks, one a box"), masks.shape()));
         }

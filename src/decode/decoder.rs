@@ -1,11 +1,11 @@
 use std::fmt;
 
-use ndarray::{Array2, ArrayView2, ArrayViewD, Axis, Ix2};
+use ndarray::{Array2, ArrayView, ArrayView2, ArrayViewD, Axis, Dimension, Ix2};
 
 use super::nms::Candidate;
 use super::scratch::DecodeScratch;
 use super::surface::{Memory, Region};
-use super::{anomaly, boxes, detr, grid, oriented, rows, scores, segments};
+use super::{anomaly, boxes, detr, grid, oriented, rows, scan, scores, segments};
 use crate::defect::{Confidence, Defect, Kind};
 use crate::error::{Error, Result};
 use crate::geometry::{PixelBox, Placement};
@@ -160,9 +160,17 @@ impl Decoder {
         Error::Output { output: self.name(output).to_owned(), expected, found: format!("{value} at {place}") }
     }
 
+    /// A view as one slice: outputs are copied out in standard order.
+    pub(super) fn slice<'a, D: Dimension>(&self, view: &ArrayView<'a, f32, D>) -> Result<&'a [f32]> {
+        view.to_slice().ok_or_else(|| Error::Internal("an output is not in standard order".to_owned()))
+    }
+
     /// Refuses numbers that are none.
-    pub(super) fn finite<'v>(&self, output: usize, values: impl Iterator<Item = &'v f32>) -> Result<()> {
-        match values.enumerate().find(|(_, v)| !v.is_finite()) {
+    pub(super) fn finite<D: Dimension>(&self, output: usize, values: &ArrayView<'_, f32, D>) -> Result<()> {
+        if values.as_slice().is_some_and(scan::finite) {
+            return Ok(());
+        }
+        match values.iter().enumerate().find(|(_, v)| !v.is_finite()) {
             Some((place, value)) => Err(self.not_finite(output, *value, format_args!("place {place}"))),
             None => Ok(()),
         }

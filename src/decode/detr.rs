@@ -27,8 +27,8 @@ pub(super) fn decode(
 ) -> Result<Decoded> {
     let numbers = decoder.frame(outputs, logits, index, 2)?;
     let sides = decoder.frame(outputs, boxes, index, 2)?;
-    decoder.finite(logits, numbers.iter())?;
-    decoder.finite(boxes, sides.iter())?;
+    decoder.finite(logits, &numbers)?;
+    decoder.finite(boxes, &sides)?;
     let (queries, kinds) = (numbers.shape()[0], decoder.floors.len());
     if sides.shape() != [queries, 4] {
         return Err(decoder.misshapen(boxes, format!("{queries} boxes of 4 numbers"), sides.shape()));

@@ -8,6 +8,7 @@
 
 use super::decoder::{Decoded, Decoder};
 use super::nms::{Candidate, suppress};
+use super::scan;
 use super::scratch::DecodeScratch;
 use crate::defect::{Confidence, Defect};
 use crate::error::Result;
@@ -27,36 +28,42 @@ pub(super) fn decode(
     let (rows, columns) = (probabilities.shape()[1], probabilities.shape()[2]);
     let step_x = f64::from(placement.model.0) / columns as f64;
     let step_y = f64::from(placement.model.1) / rows as f64;
-    let candidates = &mut scratch.candidates;
+    decoder.finite(scores, &probabilities)?;
+    let DecodeScratch { candidates, peaks, .. } = scratch;
     candidates.clear();
     let mut score = 0.0f32;
     for (kind, (plane, floor)) in probabilities.outer_iter().zip(&decoder.floors).enumerate() {
-        for (cell, &confidence) in plane.iter().enumerate() {
-            if !confidence.is_finite() {
-                return Err(decoder.not_finite(scores, confidence, format_args!("kind {kind}, cell {cell}")));
-            }
-            let Some(floor) = *floor else { continue };
-            score = score.max(confidence);
-            if confidence < floor {
+        let Some(floor) = *floor else { continue };
+        let plane = decoder.slice(&plane)?;
+        scan::peaks(plane, peaks);
+        for (block, &peak) in peaks.iter().enumerate() {
+            score = score.max(peak);
+            // Few blocks hold a defect.
+            if peak < floor {
                 continue;
             }
-            let (x, y) = (cell % columns, cell / columns);
-            let (cx, cy) = ((x as f64 + 0.5) * step_x, (y as f64 + 0.5) * step_y);
-            let sides: [f32; 4] = std::array::from_fn(|i| distances[[i, y, x]]);
-            if let Some(bad) = sides.iter().find(|v| !v.is_finite()) {
-                return Err(decoder.not_finite(boxes, *bad, format_args!("cell {cell}")));
-            }
-            let side = |i: usize| f64::from(sides[i]);
-            let bbox = PixelBox::new(
-                (cx - side(0)) as f32,
-                (cy - side(1)) as f32,
-                (cx + side(2)) as f32,
-                (cy + side(3)) as f32,
-            );
-            let bbox = placement.box_to_source(&bbox);
-            // A box in the padding alone has nothing left after clipping.
-            if bbox.area() > 0.0 {
-                candidates.push(Candidate { confidence: confidence.clamp(0.0, 1.0), kind, cell, bbox });
+            for (cell, &confidence) in plane.iter().enumerate().skip(block * scan::BLOCK).take(scan::BLOCK) {
+                if confidence < floor {
+                    continue;
+                }
+                let (x, y) = (cell % columns, cell / columns);
+                let (cx, cy) = ((x as f64 + 0.5) * step_x, (y as f64 + 0.5) * step_y);
+                let sides: [f32; 4] = std::array::from_fn(|i| distances[[i, y, x]]);
+                if let Some(bad) = sides.iter().find(|v| !v.is_finite()) {
+                    return Err(decoder.not_finite(boxes, *bad, format_args!("cell {cell}")));
+                }
+                let side = |i: usize| f64::from(sides[i]);
+                let bbox = PixelBox::new(
+                    (cx - side(0)) as f32,
+                    (cy - side(1)) as f32,
+                    (cx + side(2)) as f32,
+                    (cy + side(3)) as f32,
+                );
+                let bbox = placement.box_to_source(&bbox);
+                // A box in the padding alone has nothing left after clipping.
+                if bbox.area() > 0.0 {
+                    candidates.push(Candidate { confidence: confidence.clamp(0.0, 1.0), kind, cell, bbox });
+                }
             }
         }
     }

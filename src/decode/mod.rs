@@ -8,6 +8,7 @@ mod grid;
 mod nms;
 mod oriented;
 mod rows;
+mod scan;
 mod scores;
 mod scratch;
 mod segments;

@@ -21,6 +21,7 @@ use ndarray::{ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut2, Axis, Ix2, Slic
 use super::decoder::{Decoded, Decoder};
 use super::nms::{Candidate, suppress};
 use super::oriented;
+use super::scan;
 use super::scratch::DecodeScratch;
 use super::surface::{Memory, Surface, Window};
 use crate::error::Result;
@@ -39,17 +40,18 @@ pub(super) fn decode(
         None => None,
         Some(output) => {
             let prototypes = decoder.frame(outputs, output, index, 3)?;
-            decoder.finite(output, prototypes.iter())?;
+            decoder.finite(output, &prototypes)?;
             Some(prototypes)
         }
     };
     let masks = prototypes.as_ref().map_or(0, |p| p.shape()[0]);
     let table = Table::of(decoder, outputs, (rows, form), index, masks)?;
-    let DecodeScratch { candidates, best, numbers, enlarged, surface, .. } = scratch;
+    let DecodeScratch { candidates, best, kinds, numbers, enlarged, surface, .. } = scratch;
     let mut score = 0.0f32;
     candidates.clear();
-    table.best(decoder, rows, best)?;
-    for (row, &(kind, confidence)) in best.iter().enumerate() {
+    table.best(decoder, rows, best, kinds)?;
+    for (row, (&confidence, &kind)) in best.iter().zip(kinds.iter()).enumerate() {
+        let kind = kind as usize;
         let Some(floor) = decoder.floors[kind] else { continue };
         score = score.max(confidence);
         if confidence >= floor {
@@ -191,7 +193,7 @@ impl<'a> Table<'a> {
         masks: usize,
     ) -> Result<Self> {
         let table = decoder.plane(decoder.frame(outputs, rows, index, 2)?)?;
-        decoder.finite(rows, table.iter())?;
+        decoder.finite(rows, &table)?;
         let numbers = match form {
             Rows::Yolo | Rows::Oriented => table.reversed_axes(),
             Rows::YoloV5 | Rows::EndToEnd | Rows::EndToEndOriented | Rows::Relative => table,
@@ -209,42 +211,43 @@ impl<'a> Table<'a> {
         Ok(Table { numbers, form, kinds, before })
     }
 
-    /// Kind and confidence of each proposal, written into `best`.
-    fn best(&self, decoder: &Decoder, output: usize, best: &mut Vec<(usize, f32)>) -> Result<()> {
+    /// Confidence and kind of each proposal, written into `best` and `kinds`.
+    fn best(&self, decoder: &Decoder, output: usize, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()> {
         best.clear();
-        let count = self.numbers.nrows();
-        let first = match self.form {
-            Rows::Yolo | Rows::Oriented => 4,
-            Rows::YoloV5 => 5,
+        kinds.clear();
+        match self.form {
+            // A kind is a row of numbers in the graph's memory.
+            Rows::Yolo | Rows::Oriented => {
+                let kind_by_kind =
+                    self.numbers.slice_axis_move(Axis(1), Slice::from(4..4 + self.kinds)).reversed_axes();
+                scan::highest(decoder.slice(&kind_by_kind)?, kind_by_kind.ncols(), best, kinds);
+            }
+            Rows::YoloV5 => {
+                for row in self.numbers.rows() {
+                    let probabilities = row.iter().skip(5).take(self.kinds).zip(0..);
+                    let first = (f32::NEG_INFINITY, 0);
+                    let highest =
+                        probabilities.fold(first, |best, (&p, kind)| if p > best.0 { (p, kind) } else { best });
+                    best.push(highest.0 * row[4]);
+                    kinds.push(highest.1);
+                }
+            }
             Rows::EndToEnd | Rows::EndToEndOriented | Rows::Relative => {
-                let kind = |row: usize| {
-                    let number = self.numbers[[row, 5]];
+                for row in self.numbers.rows() {
+                    let (confidence, number) = (row[4], row[5]);
                     let known = number >= 0.0 && number.fract() == 0.0 && (number as usize) < self.kinds;
                     // Rows that are left over have no confidence, and any number.
-                    match (known, self.numbers[[row, 4]]) {
-                        (true, confidence) => Ok((number as usize, confidence)),
-                        (false, confidence) if confidence <= 0.0 => Ok((0, 0.0)),
-                        _ => Err(decoder.misshapen(output, format!("kinds below {}", self.kinds), &[number as usize])),
-                    }
-                };
-                for row in 0..count {
-                    best.push(kind(row)?);
+                    let (confidence, kind) = match known {
+                        true => (confidence, number as u32),
+                        false if confidence <= 0.0 => (0.0, 0),
+                        false => {
+                            let expected = format!("kinds below {}", self.kinds);
+                            return Err(decoder.misshapen(output, expected, &[number as usize]));
+                        }
+                    };
+                    best.push(confidence);
+                    kinds.push(kind);
                 }
-                return Ok(());
-            }
-        };
-        // Kind by kind, so that a graph with one column a proposal is read along its memory.
-        best.resize(count, (0, f32::NEG_INFINITY));
-        for kind in 0..self.kinds {
-            for (best, &probability) in best.iter_mut().zip(self.numbers.column(first + kind)) {
-                if probability > best.1 {
-                    *best = (kind, probability);
-                }
-            }
-        }
-        if self.form == Rows::YoloV5 {
-            for (best, objectness) in best.iter_mut().zip(self.numbers.column(4)) {
-                best.1 *= objectness;
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ pub(super) fn decode(
     scratch: &mut DecodeScratch,
 ) -> Result<Decoded> {
     let values = decoder.frame(outputs, scores, index, 1)?;
-    decoder.finite(scores, values.iter())?;
+    decoder.finite(scores, &values)?;
     if values.len() != decoder.floors.len() {
         return Err(decoder.misshapen(scores, format!("{} kinds", decoder.floors.len()), values.shape()));
     }
@@ -33,7 +33,7 @@ pub(super) fn decode(
         None => None,
         Some(output) => {
             let map = decoder.frame(outputs, output, index, 3)?;
-            decoder.finite(output, map.iter())?;
+            decoder.finite(output, &map)?;
             Some(map)
         }
     };

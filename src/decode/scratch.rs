@@ -6,8 +6,11 @@ use super::surface::Memory;
 #[derive(Debug, Default)]
 pub struct DecodeScratch {
     pub(super) candidates: Vec<Candidate>,
-    /// Kind and confidence of each proposal.
-    pub(super) best: Vec<(usize, f32)>,
+    /// The highest confidence of each proposal, and its kind.
+    pub(super) best: Vec<f32>,
+    pub(super) kinds: Vec<u32>,
+    /// The highest of each block of numbers.
+    pub(super) peaks: Vec<f32>,
     /// Place, kind, confidence.
     pub(super) proposals: Vec<(usize, usize, f32)>,
     pub(super) numbers: Vec<f32>,

@@ -24,7 +24,7 @@ pub(super) fn decode(
     scratch: &mut DecodeScratch,
 ) -> Result<Decoded> {
     let numbers = decoder.frame(outputs, map, index, 3)?;
-    decoder.finite(map, numbers.iter())?;
+    decoder.finite(map, &numbers)?;
     let kinds = decoder.floors.len();
     if numbers.shape()[0] != kinds {
         return Err(decoder.misshapen(map, format!("{kinds} kinds"), numbers.shape()));

@@ -12,3 +12,4 @@ mod value;
 
 pub use batch::Batch;
 pub use preprocess::{Channels, Fit, Kernel, Preprocess};
+pub(crate) use value::vectorised;

@@ -190,7 +190,7 @@ pub(super) trait Sink {
 /// Runs a loop that the compiler has turned into vector instructions, in the version for this processor. The results
 /// are the same on all of them: nothing here sums in another order or fuses a product with a sum.
 #[inline(always)]
-pub(super) fn vectorised<R>(run: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorised<R>(run: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(run)
 }
 
