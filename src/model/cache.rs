@@ -27,7 +27,7 @@ impl Cache {
         fs::create_dir_all(folder).map_err(Error::io("writing", folder))?;
         let ModelOptions { provider, device, share_with_cpu, .. } = options;
         let head = format!(
-            "panelqc optimised graph 1\ngraph {sha256}\nruntime {}\nprovider {provider} {device} {share_with_cpu}\n\
+            "panelqc optimised graph 2\ngraph {sha256}\nruntime {}\nprovider {provider} {device} {share_with_cpu}\n\
              processor {}\n",
             runtime::build()?,
             processor()

@@ -10,6 +10,7 @@ mod pool;
 mod proposal;
 mod provider;
 mod python;
+mod rewrite;
 mod runtime;
 mod signature;
 mod ultralytics;

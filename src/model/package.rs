@@ -14,6 +14,7 @@ use super::manifest::{Manifest, Precision};
 use super::options::ModelOptions;
 use super::pool::{self, Optimise, Pool};
 use super::provider::Provider;
+use super::rewrite;
 use super::signature::{Port, Signature};
 use super::ultralytics;
 use crate::error::{Error, Result};
@@ -103,12 +104,22 @@ impl Model {
         let own = cache.as_ref().filter(|_| options.provider.keeps_own_files());
         let provider_folder = own.map(Cache::provider_folder).transpose()?;
         let cache = cache.filter(|_| options.provider.optimises_to_onnx());
-        let (session, graph) = match &cache {
-            Some(cache) => cache.open(&graph, &graph_path, options)?,
+        let open = |graph: Vec<u8>| match &cache {
+            Some(cache) => cache.open(&graph, &graph_path, options),
             None => {
-                let files = provider_folder.as_deref();
-                (pool::open(&graph, &graph_path, options, Optimise::Now, files)?, graph)
+                let session = pool::open(&graph, &graph_path, options, Optimise::Now, provider_folder.as_deref())?;
+                Ok((session, graph))
             }
+        };
+        let rewritten = if options.provider == Provider::Cpu { rewrite::for_cpu(&graph) } else { None };
+        let (session, graph) = match rewritten.map(open) {
+            Some(Ok(opened)) => opened,
+            Some(Err(problem)) => {
+                let opened = open(graph)?;
+                tracing::warn!(graph = %graph_path.display(), %problem, "the graph runs as it is, a faster form does not");
+                opened
+            }
+            None => open(graph)?,
         };
         let signature = signature(&session);
         let fit = |(expected, found)| Error::model(&graph_path, expected, found);
