@@ -15,6 +15,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::decode::{DecodeScratch, Decoded, Decoder};
 use crate::error::{Error, Result};
 use crate::frame::{Buffers, Frame, FrameLimits, Panel, PanelInput};
+use crate::idle::Idle;
 use crate::model::{Model, Outputs, Provider};
 use crate::report::{PanelError, PanelReport, Status, Timings, Trace};
 use crate::tensor::Batch;
@@ -155,7 +156,7 @@ impl InspectorBuilder {
                 policy,
                 limits: self.limits,
                 trace,
-                workspaces: Mutex::new(Vec::new()),
+                workspaces: Mutex::new(Idle::new()),
                 model: self.model,
             }),
             threads: Arc::new(pool),
@@ -439,7 +440,7 @@ struct Engine {
     policy: Policy,
     limits: FrameLimits,
     trace: Trace,
-    workspaces: Mutex<Vec<Workspace>>,
+    workspaces: Mutex<Idle<Workspace>>,
 }
 
 /// Buffers of one worker, used again from job to job.
@@ -476,7 +477,7 @@ impl<'a> Opened<'a> {
 impl Engine {
     /// A worker's buffers, for `capacity` panels at a time.
     fn workspace(&self, capacity: usize) -> Workspace {
-        let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).take();
         idle.unwrap_or_else(|| Workspace {
             buffers: Buffers::default(),
             batch: Batch::new(&self.model.manifest().input, capacity),
@@ -486,7 +487,7 @@ impl Engine {
     }
 
     fn put_back(&self, workspace: Workspace) {
-        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).put_back(workspace);
     }
 
     fn inspect(&self, panel: &Panel) -> Result<PanelReport> {

@@ -47,6 +47,7 @@ mod frame;
 mod geometry;
 mod golden;
 mod hash;
+mod idle;
 mod inspector;
 mod model;
 mod report;

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 mod common;
 
 /// From the bottom of the stack to its top, in the order in which data flows.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "error",
     "hash",
+    "idle",
     "binomial",
     "geometry",
     "frame",

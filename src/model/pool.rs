@@ -8,23 +8,26 @@ use super::options::ModelOptions;
 use super::provider::Provider;
 use super::runtime;
 use crate::error::{Error, Result};
+use crate::idle::Idle;
 
 /// Sessions of one graph. `Session::run` wants a session of its own for each thread; a pool lends them.
 ///
 /// Nothing that may call rayon runs while a session is lent: work stealing would come back here for a second one and
 /// wait for itself.
 pub(super) struct Pool {
-    idle: Mutex<Vec<Session>>,
+    idle: Mutex<Idle<Session>>,
     returned: Condvar,
 }
 
 impl Pool {
     pub(super) fn new(first: Session) -> Self {
-        Pool { idle: Mutex::new(vec![first]), returned: Condvar::new() }
+        let pool = Pool { idle: Mutex::new(Idle::new()), returned: Condvar::new() };
+        pool.add(first);
+        pool
     }
 
     pub(super) fn add(&self, session: Session) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).put_back(session);
         self.returned.notify_one();
     }
 
@@ -32,7 +35,7 @@ impl Pool {
     pub(super) fn lend(&self) -> Lent<'_> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(session) = idle.pop() {
+            if let Some(session) = idle.take() {
                 return Lent { pool: self, session: Some(session) };
             }
             idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
