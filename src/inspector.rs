@@ -478,12 +478,14 @@ impl Engine {
     /// A worker's buffers, for `capacity` panels at a time.
     fn workspace(&self, capacity: usize) -> Workspace {
         let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).take();
-        idle.unwrap_or_else(|| Workspace {
+        let mut workspace = idle.unwrap_or_else(|| Workspace {
             buffers: Buffers::default(),
             batch: Batch::new(&self.model.manifest().input, capacity),
             outputs: Outputs::default(),
             scratch: DecodeScratch::default(),
-        })
+        });
+        workspace.buffers.begin();
+        workspace
     }
 
     fn put_back(&self, workspace: Workspace) {

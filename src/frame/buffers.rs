@@ -7,37 +7,61 @@ use super::pixels::Pixels;
 pub(crate) struct Buffers {
     /// An image file.
     pub(super) file: Vec<u8>,
-    eight: Vec<Vec<u8>>,
-    sixteen: Vec<Vec<u16>>,
+    eight: Spare<u8>,
+    sixteen: Spare<u16>,
+}
+
+/// Memory of pictures that nobody looks at any more.
+#[derive(Default)]
+struct Spare<T> {
+    idle: Vec<Vec<T>>,
+    /// How many were taken since the job began.
+    taken: usize,
 }
 
 impl Buffers {
+    /// Begins a job. What is not brought back of the one before, as its picture was damaged, is lost.
+    pub(crate) fn begin(&mut self) {
+        (self.eight.taken, self.sixteen.taken) = (0, 0);
+    }
+
     /// `len` values of 8 bits, all 0: a decoder that stops early must not leave pixels of another image.
     pub(super) fn eight(&mut self, len: usize) -> Vec<u8> {
-        zeros(&mut self.eight, len)
+        self.eight.take(len)
     }
 
     /// `len` values of 16 bits, all 0.
     pub(super) fn sixteen(&mut self, len: usize) -> Vec<u16> {
-        zeros(&mut self.sixteen, len)
+        self.sixteen.take(len)
     }
 
-    /// Takes the memory of a panel that was read with these buffers, and of no other: there would be more and more.
+    /// Takes the memory of a panel's pictures.
     pub(crate) fn take_back(&mut self, panel: Panel) {
         for pixels in panel.into_pixels() {
             match pixels {
-                Pixels::Gray8(values) | Pixels::Rgb8(values) => self.eight.push(values),
-                Pixels::Gray16(values) | Pixels::Rgb16(values) => self.sixteen.push(values),
+                Pixels::Gray8(values) | Pixels::Rgb8(values) => self.eight.put_back(values),
+                Pixels::Gray16(values) | Pixels::Rgb16(values) => self.sixteen.put_back(values),
             }
         }
     }
 }
 
-fn zeros<T: Copy + Default>(spare: &mut Vec<Vec<T>>, len: usize) -> Vec<T> {
-    let Some(mut values) = spare.pop() else { return vec![T::default(); len] };
-    values.clear();
-    values.resize(len, T::default());
-    values
+impl<T: Copy + Default> Spare<T> {
+    fn take(&mut self, len: usize) -> Vec<T> {
+        self.taken += 1;
+        let Some(mut values) = self.idle.pop() else { return vec![T::default(); len] };
+        values.clear();
+        values.resize(len, T::default());
+        values
+    }
+
+    /// Not all pixels are read into memory from here: never keeps more than were taken, or there would be more and more.
+    fn put_back(&mut self, values: Vec<T>) {
+        if let Some(left) = self.taken.checked_sub(1) {
+            self.taken = left;
+            self.idle.push(values);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -45,16 +69,38 @@ mod tests {
     use super::*;
     use crate::frame::Frame;
 
+    fn panel(values: Vec<u8>) -> Panel {
+        Panel::new("a", Frame::new(2, 2, Pixels::Rgb8(values)).unwrap())
+    }
+
     #[test]
     fn memory_comes_back_empty() {
         let mut buffers = Buffers::default();
         let mut values = buffers.eight(12);
         values.fill(7);
         let place = values.as_ptr();
-        buffers.take_back(Panel::new("a", Frame::new(2, 2, Pixels::Rgb8(values)).unwrap()));
+        buffers.take_back(panel(values));
         let again = buffers.eight(6);
         assert_eq!((again.as_ptr(), again.as_slice()), (place, [0; 6].as_slice()));
         assert_eq!(buffers.eight(3), [0; 3], "another one where none is left");
         assert_eq!(buffers.sixteen(2), [0; 2]);
+    }
+
+    #[test]
+    fn memory_from_elsewhere_is_not_kept() {
+        let mut buffers = Buffers::default();
+        for _ in 0..3 {
+            buffers.begin();
+            // One of a damaged picture, one that comes back, and two pictures that were read otherwise.
+            drop(buffers.eight(12));
+            let own = buffers.eight(12);
+            buffers.take_back(panel(own));
+            buffers.take_back(panel(vec![1; 12]));
+            buffers.take_back(panel(vec![2; 12]));
+            assert!(buffers.eight.idle.len() <= 2, "{}", buffers.eight.idle.len());
+        }
+        buffers.begin();
+        buffers.take_back(panel(vec![3; 12]));
+        assert_eq!(buffers.eight.idle.len(), 2);
     }
 }
