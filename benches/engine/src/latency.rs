@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use allocation_counter::measure;
 use panelqc::metrics::{Percentiles, StageTimes};
-use panelqc::{Batch, Decoder, FrameLimits, Inspector, Model, Outputs, Timings};
+use panelqc::{Batch, DecodeScratch, Decoder, FrameLimits, Inspector, Model, Outputs, Timings};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -52,10 +52,11 @@ fn percentiles(times: &[f64]) -> Value {
 }
 
 /// Heap allocations a panel and their bytes, by stage, in Rust code on the calling thread. What ONNX Runtime allocates
-/// within itself is its own and is not seen.
+/// within itself is its own and is not seen. Loading is `PanelFiles::load`: the engine's workers read into memory that is
+/// used again besides.
 fn allocations(model: &Model, files: &[panelqc::PanelFiles], panels: &[panelqc::Panel]) -> Result<Value, Failure> {
     let mut batch = Batch::new(&model.manifest().input, 1);
-    let mut outputs = Outputs::default();
+    let (mut outputs, mut scratch) = (Outputs::default(), DecodeScratch::default());
     let decoder = Decoder::new(model);
     let limits = FrameLimits::default();
     let mut stages = [("load", Vec::new()), ("preprocess", Vec::new()), ("run", Vec::new()), ("decode", Vec::new())];
@@ -71,7 +72,8 @@ fn allocations(model: &Model, files: &[panelqc::PanelFiles], panels: &[panelqc::
         note(1, &mut || batch.push(&panel.frames()[0], panel.reference()).map_err(Failure::from));
         note(2, &mut || model.run(batch.view(), &mut outputs).map_err(Failure::from));
         note(3, &mut || {
-            decoder.decode(&outputs, 0, &batch.placements()[0]).map(|d| drop(black_box(d))).map_err(Failure::from)
+            let decoded = decoder.decode_with(&outputs, 0, &batch.placements()[0], &mut scratch);
+            decoded.map(|d| drop(black_box(d))).map_err(Failure::from)
         });
     }
     if let Some(failure) = failed {
