@@ -23,6 +23,9 @@ use crate::tensor::Fit;
 
 /// A model package that is loaded and fits its manifest: a folder with `model.onnx` and `model.toml`, or a graph whose
 /// own metadata say enough.
+///
+/// On the CPU, `Softmax` over channels and `Split` of a 1x1 convolution's channels run as other operators, which are
+/// faster there and give the same up to rounding; hashes and [`Signature`] are those of the file.
 pub struct Model {
     path: PathBuf,
     manifest_path: PathBuf,
