@@ -44,21 +44,18 @@ impl Cache {
         Ok(folder)
     }
 
-    /// A session, and the optimised graph to open more of them: the one that is kept, or else one that is made and kept.
-    pub(super) fn open(&self, graph: &[u8], path: &Path, options: &ModelOptions) -> Result<(Session, Vec<u8>)> {
-        let file = self.file();
+    /// A session, and the optimised graph to open more of them: the one that is kept, if it can be used.
+    pub(super) fn kept(&self, path: &Path, options: &ModelOptions) -> Option<(Session, Vec<u8>)> {
         let problem = match self.read() {
             Ok(Some(kept)) => match pool::open(&kept, path, options, Optimise::Done, None) {
-                Ok(session) => return Ok((session, kept)),
-                Err(e) => Some(e.to_string()),
+                Ok(session) => return Some((session, kept)),
+                Err(e) => e.to_string(),
             },
-            Ok(None) => None,
-            Err(problem) => Some(problem),
+            Ok(None) => return None,
+            Err(problem) => problem,
         };
-        if let Some(problem) = problem {
-            tracing::warn!(file = %file.display(), problem, "an optimised graph cannot be used and is made anew");
-        }
-        self.make(graph, path, options)
+        tracing::warn!(file = %self.file().display(), problem, "an optimised graph cannot be used and is made anew");
+        None
     }
 
     fn file(&self) -> PathBuf {
@@ -80,8 +77,9 @@ impl Cache {
         Ok(Some(graph.to_vec()))
     }
 
-    /// Two programs may do this at once: each writes a file of its own, and the last one that is ready stays.
-    fn make(&self, graph: &[u8], path: &Path, options: &ModelOptions) -> Result<(Session, Vec<u8>)> {
+    /// Makes and keeps an optimised graph. Two programs may do this at once: each writes a file of its own, and the last one
+    /// that is ready stays.
+    pub(super) fn make(&self, graph: &[u8], path: &Path, options: &ModelOptions) -> Result<(Session, Vec<u8>)> {
         let written = self.temporary()?;
         let opened = pool::open(graph, path, options, Optimise::Into(&written.0), None);
         let session = match opened {

@@ -108,21 +108,16 @@ impl Model {
         let provider_folder = own.map(Cache::provider_folder).transpose()?;
         let cache = cache.filter(|_| options.provider.optimises_to_onnx());
         let open = |graph: Vec<u8>| match &cache {
-            Some(cache) => cache.open(&graph, &graph_path, options),
+            Some(cache) => cache.make(&graph, &graph_path, options),
             None => {
                 let session = pool::open(&graph, &graph_path, options, Optimise::Now, provider_folder.as_deref())?;
                 Ok((session, graph))
             }
         };
-        let rewritten = if options.provider == Provider::Cpu { rewrite::for_cpu(&graph) } else { None };
-        let (session, graph) = match rewritten.map(open) {
-            Some(Ok(opened)) => opened,
-            Some(Err(problem)) => {
-                let opened = open(graph)?;
-                tracing::warn!(graph = %graph_path.display(), %problem, "the graph runs as it is, a faster form does not");
-                opened
-            }
-            None => open(graph)?,
+        let kept = cache.as_ref().and_then(|cache| cache.kept(&graph_path, options));
+        let (session, graph) = match kept {
+            Some(opened) => opened,
+            None => open_fastest(graph, &graph_path, options.provider, open)?,
         };
         let signature = signature(&session);
         let fit = |(expected, found)| Error::model(&graph_path, expected, found);
@@ -325,6 +320,20 @@ impl Outputs {
     }
 }
 
+/// Opens a graph as the provider runs it fastest, or else as it is.
+fn open_fastest<T>(graph: Vec<u8>, path: &Path, provider: Provider, open: impl Fn(Vec<u8>) -> Result<T>) -> Result<T> {
+    let rewritten = if provider == Provider::Cpu { rewrite::for_cpu(&graph) } else { None };
+    match rewritten.map(&open) {
+        Some(Ok(opened)) => Ok(opened),
+        Some(Err(problem)) => {
+            let opened = open(graph)?;
+            tracing::warn!(graph = %path.display(), %problem, "the graph runs as it is, a faster form does not");
+            Ok(opened)
+        }
+        None => open(graph),
+    }
+}
+
 /// The bytes of a file of the package.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).map_err(|e| Error::Model {
@@ -356,5 +365,27 @@ pub(super) fn signature(session: &Session) -> Signature {
     Signature {
         inputs: session.inputs().iter().map(|o| port(o.name(), o.dtype())).collect(),
         outputs: session.outputs().iter().map(|o| port(o.name(), o.dtype())).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_whose_faster_form_does_not_open_is_opened_as_it_is() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/yolov8-detect/model.onnx");
+        let graph = read(&path).unwrap();
+        let open = |provider: Provider, refuse: &dyn Fn(&[u8]) -> bool| {
+            let given = |bytes: Vec<u8>| match refuse(&bytes) {
+                true => Err(Error::Internal("refused".to_owned())),
+                false => Ok(bytes),
+            };
+            open_fastest(graph.clone(), &path, provider, given)
+        };
+        assert!(open(Provider::Cpu, &|_| false).unwrap() != graph);
+        assert!(open(Provider::Cpu, &|bytes| bytes != graph).unwrap() == graph);
+        assert!(open(Provider::Cuda, &|_| false).unwrap() == graph, "for the CPU alone");
+        assert!(open(Provider::Cpu, &|_| true).is_err());
     }
 }
