@@ -7,7 +7,9 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use panelqc::{Batch, Channels, Decoder, Fit, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels, Preprocess};
+use panelqc::{
+    Batch, Channels, Decoder, Fit, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels, Preprocess, Size,
+};
 
 fn frame(width: u32, height: u32, channels: u32) -> Frame {
     let values = (0..width * height * channels).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -21,7 +23,7 @@ fn model(name: &str) -> Model {
 
 /// A panel as the model `name` wants it.
 fn panel(model: &Model) -> Panel {
-    let [height, width] = model.manifest().input.size;
+    let Size { width, height } = model.manifest().input.size;
     let panel = Panel::new("bench", frame(width, height, 1));
     if model.manifest().input.reference { panel.with_reference(frame(width, height, 1)) } else { panel }
 }
@@ -35,7 +37,7 @@ fn preprocess(c: &mut Criterion) {
         ("gray 1920x1080, area", 1920, 1080, 1, Kernel::Area),
     ];
     for (name, width, height, channels, kernel) in cases {
-        let mut config = Preprocess::new(640, 640);
+        let mut config = Preprocess::new(Size::new(640, 640));
         config.fit = Fit::Letterbox;
         config.resize = kernel;
         config.channels = if channels == 1 { Channels::Gray } else { Channels::Rgb };

@@ -165,7 +165,7 @@ impl Golden {
             .collect();
         let views = bytes.iter().map(|(name, count, data)| {
             let channels = input.tensor_channels();
-            let [height, width] = input.size.map(|side| side as usize);
+            let (width, height) = (input.size.width as usize, input.size.height as usize);
             // A frame of its own size has its shape in its picture.
             let whole = channels * height * width == *count;
             let shape = if whole { vec![channels, height, width] } else { vec![channels, count / channels] };

@@ -15,6 +15,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::decode::{DecodeScratch, Decoded, Decoder};
 use crate::error::{Error, Result};
 use crate::frame::{Buffers, Frame, FrameLimits, Panel, PanelInput};
+use crate::geometry::Size;
 use crate::idle::Idle;
 use crate::model::{Model, Outputs, Provider};
 use crate::report::{PanelError, PanelReport, Status, Timings, Trace};
@@ -660,7 +661,7 @@ impl Engine {
                 defect
             }));
         }
-        let sizes: Vec<[u32; 2]> = panel.frames().iter().map(|frame| [frame.width(), frame.height()]).collect();
+        let sizes: Vec<Size> = panel.frames().iter().map(Frame::size).collect();
         let judgement = self.policy.judge(&defects, &sizes);
         ms.postprocess += self::ms(start.elapsed());
         let first = &panel.frames()[0];

@@ -62,7 +62,7 @@ pub use decode::{DecodeScratch, Decoded, Decoder};
 pub use defect::{Confidence, Defect, Kind};
 pub use error::{Error, Fault, Result, RuntimeError};
 pub use frame::{BitDepth, Frame, FrameLimits, Panel, PanelFiles, PanelInput, Pixels, find_panels};
-pub use geometry::{Mask, PixelBox, Placement, Polygon};
+pub use geometry::{Mask, PixelBox, Placement, Polygon, Region, Size};
 pub use golden::{Golden, Replay};
 pub use inspector::{CancelToken, InspectBatch, Inspector, InspectorBuilder, Progress};
 pub use model::{

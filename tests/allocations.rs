@@ -6,7 +6,7 @@ use common::{board, cell, project};
 use image::{DynamicImage, GrayImage};
 use panelqc::{
     Batch, Channels, DecodeScratch, Decoded, Decoder, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels,
-    Preprocess,
+    Preprocess, Size,
 };
 
 mod common;
@@ -50,7 +50,7 @@ fn resizing(kernel: Kernel, channels: usize) -> u64 {
     let values = (0..480 * 270 * channels).map(|i| (i % 251) as u8).collect();
     let pixels = if channels == 1 { Pixels::Gray8(values) } else { Pixels::Rgb8(values) };
     let panel = Panel::new("large", Frame::new(480, 270, pixels).unwrap());
-    let mut config = Preprocess::new(160, 160);
+    let mut config = Preprocess::new(Size::new(160, 160));
     config.channels = if channels == 1 { Channels::Gray } else { Channels::Rgb };
     config.resize = kernel;
     let mut batch = Batch::new(&config, 1);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use panelqc::{
     Batch, Channels, Defect, Fit, Frame, Inspector, Kernel, Manifest, Mask, Model, Outputs, Panel, PanelReport, Pixels,
-    Preprocess,
+    Preprocess, Size,
 };
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn parity(path: &str) -> PathBuf {
 
 /// The gray values that a frame of `size` (width, height) has after preprocessing, channels interleaved.
 fn resized(frame: &Frame, size: (u32, u32), kernel: Kernel) -> Vec<u8> {
-    let mut config = Preprocess::new(size.1, size.0);
+    let mut config = Preprocess::new(Size::new(size.0, size.1));
     config.fit = Fit::Stretch;
     config.resize = kernel;
     config.scale = 1.0;
@@ -167,7 +167,8 @@ fn compare(place: &str, report: &PanelReport, want: &Value, within: f64, worst: 
         worst.confidence = worst.confidence.max(confidence);
         if twin["mask"].is_object() {
             let counts = twin["mask"]["counts"].as_str().unwrap();
-            let twin = Mask::from_coco_counts(report.width.unwrap(), report.height.unwrap(), counts).unwrap();
+            let twin =
+                Mask::from_coco_counts(Size::new(report.width.unwrap(), report.height.unwrap()), counts).unwrap();
             let mask = defect.mask.as_ref().expect("a mask");
             let iou = mask.iou(&twin);
             assert!(iou >= 0.99, "{place}: {} at {:?}: mask IoU {iou}", defect.kind, defect.bbox);
@@ -200,7 +201,8 @@ fn distance(defect: &Defect, report: &PanelReport, want: &Value) -> f64 {
 /// Ultralytics scales width and height of the box as if it were not turned.
 fn slack(defect: &Defect, report: &PanelReport) -> f64 {
     let Some(corners) = defect.corners else { return 0.0 };
-    let input = Preprocess::new(160, 160).placement(report.width.unwrap(), report.height.unwrap());
+    let input =
+        Preprocess::new(Size::new(160, 160)).placement(Size::new(report.width.unwrap(), report.height.unwrap()));
     let (x, y) = input.scale();
     let longest =
         (0..4).map(|i| (corners[i][0] - corners[(i + 1) % 4][0]).hypot(corners[i][1] - corners[(i + 1) % 4][1]));
@@ -288,7 +290,7 @@ fn torchvision_detections_are_torchvisions() {
         Case::open(name).defects();
     }
     Case::expecting("torchvision-fasterrcnn", "expected-160x192.json", |manifest| {
-        manifest.input.size = [160, 192];
+        manifest.input.size = Size::new(192, 160);
         manifest.input.fit = Fit::Stretch;
         manifest.input.resize = Kernel::PillowBilinear;
     })
@@ -298,7 +300,7 @@ fn torchvision_detections_are_torchvisions() {
 /// A frame that looks as the model sees `image`: of the model's size, so that its pixels are the source's pixels.
 fn seen(manifest: &Manifest, image: &Path) -> Frame {
     let frame = Frame::load(image, &Default::default()).unwrap();
-    let [height, width] = manifest.input.size;
+    let Size { width, height } = manifest.input.size;
     let values = resized(&frame, (width, height), manifest.input.resize);
     let pixels = if frame.channels() == 1 { Pixels::Gray8(values) } else { Pixels::Rgb8(values) };
     Frame::new(width, height, pixels).unwrap()
@@ -318,7 +320,7 @@ fn segments_are_torchvisions() {
         let model = case.model();
         let manifest = model.manifest().clone();
         let inspector = Inspector::builder(model).threads(1).build().unwrap();
-        let [height, width] = manifest.input.size;
+        let Size { width, height } = manifest.input.size;
         let (mut worst, mut least, mut count) = (0.0f64, 1.0f64, 0);
         for (image, want) in case.images() {
             // The numbers of every pixel: activation is left out, so that all of them are looked at.
@@ -346,14 +348,16 @@ fn segments_are_torchvisions() {
                 {
                     (y..y + n).for_each(|y| found[(y * width + x) as usize] = true);
                 }
-                let found = Mask::from_fn(width, height, |x, y| found[(y * width + x) as usize]);
+                let found = Mask::from_fn(Size::new(width, height), |x, y| found[(y * width + x) as usize]);
                 let want = if kinds == 1 {
-                    Mask::from_coco_counts(width, height, want["mask"]["counts"].as_str().unwrap()).unwrap()
+                    Mask::from_coco_counts(Size::new(width, height), want["mask"]["counts"].as_str().unwrap()).unwrap()
                 } else {
                     let classes =
                         Frame::load(parity(name).join(want["classes"].as_str().unwrap()), &Default::default());
                     let classes = pixels(classes.as_ref().unwrap()).to_vec();
-                    Mask::from_fn(width, height, |x, y| usize::from(classes[(y * width + x) as usize]) == number)
+                    Mask::from_fn(Size::new(width, height), |x, y| {
+                        usize::from(classes[(y * width + x) as usize]) == number
+                    })
                 };
                 if want.area() > 0 || found.area() > 0 {
                     least = least.min(found.iou(&want));

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{cell, panelqc, project, run, write_boards, write_cells};
-use panelqc::{Confidence, Defect, Frame, Inspector, Model, Panel, PixelBox, Pixels, Policy};
+use panelqc::{Confidence, Defect, Frame, Inspector, Model, Panel, PixelBox, Pixels, Policy, Size};
 use serde_json::Value;
 
 mod common;
@@ -39,7 +39,7 @@ fn the_example_in_the_documentation_judges_as_its_table_says() {
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).skip(2).collect();
     assert_eq!(rows.len(), cases.len());
     for (row, defects) in rows.iter().zip(&cases) {
-        let judgement = policy.judge(defects, &[[1920, 1080]]);
+        let judgement = policy.judge(defects, &[Size::new(1920, 1080)]);
         let found = format!("| {} | `{}` |", judgement.verdict, judgement.reasons.join("; "));
         assert!(row.ends_with(&found), "the table has {row}, the policy gives {found}");
     }

@@ -11,7 +11,7 @@ use panelqc::metrics::{
     CocoScores, KindConfusion, PixelScores, Protocol, Rate, RiskCoverage, SegmentScores, Shape, Truths, auroc,
     average_precision, calibration_error, detection_scores,
 };
-use panelqc::{Confidence, Defect, Kind, Mask, PixelBox};
+use panelqc::{Confidence, Defect, Kind, Mask, PixelBox, Size};
 use serde_json::Value;
 
 mod common;
@@ -64,7 +64,8 @@ fn place(place: &Value) -> (usize, Kind, PixelBox) {
 
 /// What was marked and found on each image of a case.
 fn images(case: &Value, side: u32) -> Vec<(Vec<Truth>, Vec<Defect>)> {
-    let mask = |entry: &Value| entry["mask"].as_str().map(|text| Mask::from_coco_counts(side, side, text).unwrap());
+    let mask =
+        |entry: &Value| entry["mask"].as_str().map(|text| Mask::from_coco_counts(Size::new(side, side), text).unwrap());
     let mut images = vec![(Vec::new(), Vec::new()); case["images"].as_u64().unwrap() as usize];
     for entry in case["truth"].as_array().unwrap() {
         let (image, kind, bbox) = place(&entry["place"]);
@@ -181,7 +182,9 @@ fn classes_equal_scikit_learn() {
 
 /// The mask of a text of `0` and `1`, row by row.
 fn mask(text: &str, (height, width): (usize, usize)) -> Mask {
-    Mask::from_fn(width as u32, height as u32, |x, y| text.as_bytes()[y as usize * width + x as usize] == b'1')
+    Mask::from_fn(Size::new(width as u32, height as u32), |x, y| {
+        text.as_bytes()[y as usize * width + x as usize] == b'1'
+    })
 }
 
 fn size(case: &Value) -> (usize, usize) {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Label, Sample, Truth, check_size, none_of, place_of};
 use crate::defect::Kind;
 use crate::error::{Error, Result, line_of};
-use crate::geometry::{Mask, Polygon};
+use crate::geometry::{Mask, Polygon, Size};
 
 #[derive(Deserialize)]
 struct File<'a> {
@@ -200,9 +200,9 @@ impl Segmentation {
                 // Each polygon is a part of its own: they may overlap.
                 let masks = rings
                     .iter()
-                    .map(|numbers| ring(numbers).map(|ring| Mask::from_polygons(width, height, &[ring])))
+                    .map(|numbers| ring(numbers).map(|ring| Mask::from_polygons(Size::new(width, height), &[ring])))
                     .collect::<std::result::Result<Vec<_>, _>>()?;
-                Ok(Some(Mask::union(width, height, &masks)))
+                Ok(Some(Mask::union(Size::new(width, height), &masks)))
             }
             Segmentation::Runs { size, counts } => {
                 let wanted = || format!("run lengths that cover the image of {width}x{height}");
@@ -210,8 +210,8 @@ impl Segmentation {
                     return Err((wanted(), format!("those of {}x{}", size[1], size[0])));
                 }
                 let mask = match counts {
-                    Counts::Text(text) => Mask::from_coco_counts(width, height, &text),
-                    Counts::Numbers(runs) => Mask::from_coco_runs(width, height, runs),
+                    Counts::Text(text) => Mask::from_coco_counts(Size::new(width, height), &text),
+                    Counts::Numbers(runs) => Mask::from_coco_runs(Size::new(width, height), runs),
                 };
                 mask.map(Some).ok_or_else(|| (wanted(), "others".to_owned()))
             }

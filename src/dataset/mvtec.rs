@@ -3,7 +3,7 @@ use std::path::Path;
 use super::{Label, Sample, Truth, none_of, size_of};
 use crate::error::{Error, Result};
 use crate::frame::walk;
-use crate::geometry::Mask;
+use crate::geometry::{Mask, Size};
 
 /// Reads the layout of MVTec AD (Bergmann et al. 2019): `test/good/*.png`, `test/<defect>/NAME.png` with its mask
 /// `ground_truth/<defect>/NAME_mask.png` (white, above 127, where the defect is). Each connected part of a mask (by
@@ -47,7 +47,7 @@ fn mask_of(path: &Path, size: (u32, u32)) -> Result<Mask> {
         let expected = format!("a mask as large as its image, {}", text(size));
         return Err(Error::labels(path, None, expected, text(pixels.dimensions())));
     }
-    Ok(Mask::from_fn(size.0, size.1, |x, y| pixels.get_pixel(x, y).0[0] > 127))
+    Ok(Mask::from_fn(Size::new(size.0, size.1), |x, y| pixels.get_pixel(x, y).0[0] > 127))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::Sample;
+use crate::geometry::Size;
 use crate::hash::sha256_hex;
 use crate::report::{PanelReport, Status};
 use crate::verdict::{Policy, ScoredPanel, Verdict};
@@ -29,8 +30,8 @@ pub fn verdict(policy: &Policy, report: &PanelReport) -> Verdict {
 }
 
 /// Something of a panel that was inspected. All its frames are taken to be as large as the first.
-fn scored<T>(report: &PanelReport, score: impl FnOnce(&[[u32; 2]]) -> T) -> Option<T> {
-    let size = [report.width?, report.height?];
+fn scored<T>(report: &PanelReport, score: impl FnOnce(&[Size]) -> T) -> Option<T> {
+    let size = Size::new(report.width?, report.height?);
     let frames = report.defects.iter().filter_map(|d| d.frame).max().unwrap_or(0) + 1;
     (report.status == Status::Ok).then(|| score(&vec![size; frames]))
 }

@@ -1,5 +1,5 @@
 use crate::defect::Kind;
-use crate::geometry::{Mask, PixelBox};
+use crate::geometry::{Mask, PixelBox, Size};
 
 /// How far a side may lie outside of the image, in pixels: what rounding in a labelling tool comes to. It is cut off.
 const SLACK: f64 = 0.5;
@@ -55,7 +55,7 @@ impl Truth {
         if !(inside(x0, x1, width) && inside(y0, y1, height)) {
             return Err((format!("a box inside the image of {width}x{height}"), found()));
         }
-        let bbox = PixelBox::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32).clip(width, height);
+        let bbox = PixelBox::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32).clip(Size::new(width, height));
         Ok(Truth::new(kind, bbox))
     }
 }

@@ -8,7 +8,7 @@ use super::{Label, Sample, Truth, none_of, size_of};
 use crate::defect::Kind;
 use crate::error::{Error, Result};
 use crate::frame::walk;
-use crate::geometry::{Mask, Polygon};
+use crate::geometry::{Mask, Polygon, Size};
 
 /// Names of the classes, by their number.
 type Names = BTreeMap<usize, Kind>;
@@ -131,7 +131,7 @@ fn truth_of(line: &str, names: &Names, size: (u32, u32)) -> std::result::Result<
             let sides = [side(0, f64::min), side(1, f64::min), side(0, f64::max), side(1, f64::max)];
             let mut truth = Truth::checked(kind.clone(), sides, size)?;
             let ring = Polygon::new(points.iter().map(|p| [p[0] as f32, p[1] as f32]).collect());
-            truth.mask = Some(Mask::from_polygons(size.0, size.1, &[ring]));
+            truth.mask = Some(Mask::from_polygons(Size::new(size.0, size.1), &[ring]));
             Ok(truth)
         }
         _ => Err(form()),

@@ -15,7 +15,7 @@ use super::scratch::DecodeScratch;
 use super::surface::Surface;
 use crate::defect::{Confidence, Defect};
 use crate::error::{Error, Result};
-use crate::geometry::{PixelBox, Placement};
+use crate::geometry::{PixelBox, Placement, Size};
 use crate::model::Outputs;
 
 pub(super) fn decode(
@@ -52,7 +52,7 @@ pub(super) fn decode(
             }
         }
         if let Some(confidence) = Confidence::new(score).filter(|_| defects.is_empty()) {
-            let (width, height) = placement.source;
+            let Size { width, height } = placement.frame();
             let whole = PixelBox::new(0.0, 0.0, width as f32, height as f32);
             defects.push(Defect::new(output.kinds[kind].clone(), confidence, whole));
         }
@@ -106,7 +106,7 @@ mod tests {
         change(&mut output);
         let layout = Layout::Anomaly { map: Some(0), score: score.map(|_| 1) };
         let tensors = [(vec![1, 1, 4, 8], map.to_vec()), (vec![1, 1], vec![score.unwrap_or(0.0)])];
-        let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(4, 8) }.placement(8, 4);
+        let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(Size::new(8, 4)) }.placement(Size::new(8, 4));
         let decoder = Decoder::of(layout, output, vec!["map".into(), "score".into()]);
         decoder.decode(&Outputs::from_tensors(tensors), 0, &placement).unwrap()
     }

@@ -76,8 +76,7 @@ pub(super) fn decode(
                     defect.bbox.y1 + 2.0,
                 );
                 let surface = Surface::new(decoder.plane(cells)?);
-                let (width, height) = placement.source;
-                let window = Window::of(&reach.clip(width, height), placement.source);
+                let window = Window::of(&reach.clip(placement.frame()), placement.frame());
                 defect.with_mask(surface.above(decoder.output.pixel_threshold, &window, placement, memory))
             }
         });

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::Decoder;
 use crate::defect::Kind;
 use crate::error::Error;
-use crate::geometry::Placement;
+use crate::geometry::{Placement, Size};
 use crate::model::{Activation, Layout, OutputConfig, Outputs, Rows};
 use crate::tensor::{Fit, Preprocess};
 
@@ -75,7 +75,7 @@ fn outputs(layout: Layout, shapes: &[Vec<usize>], values: &[f32]) -> Outputs {
 }
 
 fn placement(fit: Fit, width: u32, height: u32) -> Placement {
-    Preprocess { fit, ..Preprocess::new(24, 32) }.placement(width, height)
+    Preprocess { fit, ..Preprocess::new(Size::new(32, 24)) }.placement(Size::new(width, height))
 }
 
 proptest! {
@@ -89,7 +89,7 @@ proptest! {
         stride in proptest::option::of(Just(8)),
         activation in prop_oneof![Just(Activation::None), Just(Activation::Sigmoid), Just(Activation::Softmax)],
     ) {
-        let placement = Preprocess { fit, stride, ..Preprocess::new(24, 32) }.placement(width, height);
+        let placement = Preprocess { fit, stride, ..Preprocess::new(Size::new(32, 24)) }.placement(Size::new(width, height));
         for (name, layout, shapes) in layouts() {
             let outputs = outputs(layout, &shapes, &values);
             for index in 0..2 {
@@ -104,7 +104,7 @@ proptest! {
                     let inside = b.x0 >= 0.0 && b.y0 >= 0.0 && b.x1 <= width as f32 && b.y1 <= height as f32;
                     prop_assert!(inside && b.area() > 0.0, "{name}: {b:?} in {width} x {height}");
                     if let Some(mask) = &defect.mask {
-                        prop_assert_eq!((mask.width(), mask.height(), mask.area()), (width, height, defect.area_px));
+                        prop_assert_eq!((mask.size(), mask.area()), (Size::new(width, height), defect.area_px));
                     }
                 }
             }

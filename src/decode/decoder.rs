@@ -178,7 +178,7 @@ impl Decoder {
 
     /// The defect that a box in model pixels is. `None` for a box in the padding: nothing is left after clipping.
     pub(super) fn boxed(&self, candidate: &Candidate, placement: &Placement) -> Option<Defect> {
-        let bbox = placement.box_to_source(&candidate.bbox);
+        let bbox = placement.box_to_frame(&candidate.bbox);
         let confidence = Confidence::new(candidate.confidence)?;
         (bbox.area() > 0.0).then(|| Defect::new(self.output.kinds[candidate.kind].clone(), confidence, bbox))
     }
@@ -186,13 +186,13 @@ impl Decoder {
     /// The defect that a turned box in model pixels is; `angle` in radians from x towards y.
     pub(super) fn turned(&self, candidate: &Candidate, angle: f32, placement: &Placement) -> Option<Defect> {
         let corners = oriented::corners(&candidate.bbox, angle).map(|[x, y]| {
-            let (x, y) = placement.to_source(f64::from(x), f64::from(y));
+            let (x, y) = placement.to_frame(f64::from(x), f64::from(y));
             [x as f32, y as f32]
         });
         let side =
             |pick: fn(f32, f32) -> f32, axis: usize| corners.iter().map(|c| c[axis]).fold(corners[0][axis], pick);
         let around = PixelBox::new(side(f32::min, 0), side(f32::min, 1), side(f32::max, 0), side(f32::max, 1));
-        let bbox = around.clip(placement.source.0, placement.source.1);
+        let bbox = around.clip(placement.frame());
         let mut defect =
             Defect::new(self.output.kinds[candidate.kind].clone(), Confidence::new(candidate.confidence)?, bbox);
         let length = |[ax, ay]: [f32; 2], [bx, by]: [f32; 2]| (ax - bx).hypot(ay - by);
@@ -210,7 +210,7 @@ impl Decoder {
         memory: &mut Memory,
     ) -> Option<Defect> {
         let peak = Confidence::new(region.peak.clamp(0.0, 1.0))?;
-        let mask = memory.mask(region, placement.source);
+        let mask = memory.mask(region, placement.frame());
         let mut defect = Defect::new(self.output.kinds[kind].clone(), peak, region.bounds()).with_mask(mask);
         defect.mean_confidence = Confidence::new(region.mean.clamp(0.0, 1.0));
         Some(defect)

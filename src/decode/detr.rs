@@ -48,7 +48,7 @@ pub(super) fn decode(
     }
     found.sort_unstable_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)).then(a.1.cmp(&b.1)));
     found.truncate(queries);
-    let (width, height) = (placement.model.0 as f32, placement.model.1 as f32);
+    let (width, height) = (placement.model().width as f32, placement.model().height as f32);
     let mut score = 0.0f32;
     let mut defects = Vec::new();
     for &(query, kind, confidence) in found.iter() {
@@ -69,6 +69,7 @@ pub(super) fn decode(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Size;
     use crate::model::{Layout, OutputConfig};
     use crate::tensor::{Fit, Preprocess};
 
@@ -78,7 +79,8 @@ mod tests {
         let decoder = Decoder::of(layout, output, vec!["logits".into(), "boxes".into()]);
         let boxes = vec![0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.5, 0.5];
         let outputs = Outputs::from_tensors([(vec![1, 2, logits.0], logits.1.to_vec()), (vec![1, 2, 4], boxes)]);
-        let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(32, 32) }.placement(80, 40);
+        let placement =
+            Preprocess { fit: Fit::Stretch, ..Preprocess::new(Size::new(32, 32)) }.placement(Size::new(80, 40));
         let decoded = decoder.decode(&outputs, 0, &placement).unwrap();
         decoded.defects.iter().map(|d| (d.kind.to_string(), d.confidence.get(), d.bbox.into())).collect()
     }

@@ -26,8 +26,8 @@ pub(super) fn decode(
     let probabilities = decoder.frame(outputs, scores, index, 3)?;
     let distances = decoder.frame(outputs, boxes, index, 3)?;
     let (rows, columns) = (probabilities.shape()[1], probabilities.shape()[2]);
-    let step_x = f64::from(placement.model.0) / columns as f64;
-    let step_y = f64::from(placement.model.1) / rows as f64;
+    let step_x = f64::from(placement.model().width) / columns as f64;
+    let step_y = f64::from(placement.model().height) / rows as f64;
     decoder.finite(scores, &probabilities)?;
     let DecodeScratch { candidates, peaks, .. } = scratch;
     candidates.clear();
@@ -59,7 +59,7 @@ pub(super) fn decode(
                     (cx + side(2)) as f32,
                     (cy + side(3)) as f32,
                 );
-                let bbox = placement.box_to_source(&bbox);
+                let bbox = placement.box_to_frame(&bbox);
                 // A box in the padding alone has nothing left after clipping.
                 if bbox.area() > 0.0 {
                     candidates.push(Candidate { confidence: confidence.clamp(0.0, 1.0), kind, cell, bbox });
@@ -80,6 +80,7 @@ pub(super) fn decode(
 mod tests {
     use super::*;
     use crate::error::Error;
+    use crate::geometry::Size;
     use crate::model::{Layout, OutputConfig};
     use crate::tensor::{Fit, Preprocess};
     use proptest::prelude::*;
@@ -90,7 +91,7 @@ mod tests {
     }
 
     fn placement(width: u32, height: u32) -> Placement {
-        Preprocess { fit: Fit::Letterbox, ..Preprocess::new(32, 32) }.placement(width, height)
+        Preprocess { fit: Fit::Letterbox, ..Preprocess::new(Size::new(32, 32)) }.placement(Size::new(width, height))
     }
 
     /// A 4x4 grid for two frames, with the given scores of the second.

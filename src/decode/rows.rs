@@ -25,7 +25,7 @@ use super::scan;
 use super::scratch::DecodeScratch;
 use super::surface::{Memory, Surface, Window};
 use crate::error::Result;
-use crate::geometry::{Mask, PixelBox, Placement};
+use crate::geometry::{Mask, PixelBox, Placement, Region, Size};
 use crate::model::{Outputs, Rows};
 
 pub(super) fn decode(
@@ -79,7 +79,7 @@ pub(super) fn decode(
         let weights = table.numbers.row(candidate.cell);
         let weights = weights.slice_axis_move(Axis(0), Slice::from(table.before..));
         let cells = Weighted { planes, weights, probabilities: form == Rows::YoloV5 };
-        let window = Window::of(&defect.bbox, placement.source);
+        let window = Window::of(&defect.bbox, placement.frame());
         let mask = cells.mask(output.pixel_threshold, &window, placement, (numbers, enlarged, surface))?;
         (mask.area() > 0).then(|| defect.with_mask(mask))
     }));
@@ -113,32 +113,32 @@ impl Weighted<'_> {
         let grid = (self.planes.shape()[1], self.planes.shape()[2]);
         let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (width, height) = (side(grid.1), side(grid.0));
-        let (model, resized) = (placement.model, placement.resized);
-        let quarter = model == (width.saturating_mul(4), height.saturating_mul(4));
-        let cropped = resized.0 > model.0 || resized.1 > model.1;
+        let (model, resized) = (placement.model(), placement.resized());
+        let quarter = model == Size::new(width.saturating_mul(4), height.saturating_mul(4));
+        let cropped = resized.width > model.width || resized.height > model.height;
         if !quarter || cropped {
             let part = Surface::read(grid, window, placement);
             let cells = self.sum(&part, numbers)?;
             return Some(Surface::part(cells, grid, start(&part)).above(limit, window, placement, memory));
         }
-        let padding = (model.0 - resized.0) | (model.1 - resized.1);
+        let padding = (model.width - resized.width) | (model.height - resized.height);
         let padding = padding | (padding / 2);
         let step = [4, 2, 1].into_iter().find(|step| padding % step == 0).unwrap_or(1);
         let factor = 4 / step;
-        let content = ((resized.0 / step).max(1), (resized.1 / step).max(1));
-        let frame = Placement { source: placement.source, model: content, resized: content, offset: (0, 0) };
-        let shown = (content.1 as usize, content.0 as usize);
+        let content = Size::new((resized.width / step).max(1), (resized.height / step).max(1));
+        let frame = Placement::new(placement.frame(), placement.region(), content, content, (0, 0));
+        let shown = (content.height as usize, content.width as usize);
         // The part of what shows the frame, and the same among all enlarged cells.
         let part = Surface::read(shown, window, &frame);
         let first = |from: i64| from as usize / step as usize;
-        let (x, y) = (first(placement.offset.0), first(placement.offset.1));
+        let (x, y) = (first(placement.offset().0), first(placement.offset().1));
         let among = (part.0.start + y..part.0.end + y, part.1.start + x..part.1.end + x);
         let cells = if factor == 1 {
             self.sum(&among, numbers)?
         } else {
-            let whole = (width, height);
-            let larger = (width * factor, height * factor);
-            let enlarge = Placement { source: larger, model: whole, resized: whole, offset: (0, 0) };
+            let whole = Size::new(width, height);
+            let larger = Size::new(width * factor, height * factor);
+            let enlarge = Placement::new(larger, Region::whole(larger), whole, whole, (0, 0));
             let pixels = |range: &Range<usize>| side(range.start)..side(range.end);
             let pixels = Window { across: pixels(&among.1), down: pixels(&among.0) };
             let under = Surface::read(grid, &pixels, &enlarge);
@@ -257,7 +257,7 @@ impl<'a> Table<'a> {
     fn bbox(&self, row: usize, placement: &Placement) -> PixelBox {
         let mut sides = [0, 1, 2, 3].map(|i| self.numbers[[row, i]]);
         if self.form == Rows::Relative {
-            let (width, height) = (placement.model.0 as f32, placement.model.1 as f32);
+            let (width, height) = (placement.model().width as f32, placement.model().height as f32);
             sides = [sides[0] * width, sides[1] * height, sides[2] * width, sides[3] * height];
         }
         let [a, b, c, d] = sides;
@@ -281,7 +281,7 @@ mod tests {
         let output = OutputConfig { confidence: 0.25, ..OutputConfig::new(vec!["a".into(), "b".into()]) };
         let decoder = Decoder::of(Layout::Rows { rows: 0, form, prototypes: None }, output, vec!["out".into()]);
         let outputs = Outputs::from_tensors([(vec![1, shape[0], shape[1]], numbers.to_vec())]);
-        decoder.decode(&outputs, 0, &Preprocess::new(32, 32).placement(64, 32))
+        decoder.decode(&outputs, 0, &Preprocess::new(Size::new(32, 32)).placement(Size::new(64, 32)))
     }
 
     fn found(decoded: &Decoded) -> Vec<(&str, f32, [f32; 4])> {
@@ -338,26 +338,24 @@ mod tests {
         let sum = cells.sum(&(0..grid.0, 0..grid.1), &mut numbers).unwrap();
         let limit = if cells.probabilities { threshold } else { (threshold / (1.0 - threshold)).ln() };
         let mut memory = Memory::default();
-        let (model, resized) = (placement.model, placement.resized);
+        let (model, resized) = (placement.model(), placement.resized());
         let (width, height) = (grid.1 as u32, grid.0 as u32);
-        if model != (width * 4, height * 4) {
+        if model != Size::new(width * 4, height * 4) {
             return Surface::new(sum).above(limit, window, placement, &mut memory);
         }
-        let padding = (model.0 - resized.0) | (model.1 - resized.1);
+        let padding = (model.width - resized.width) | (model.height - resized.height);
         let padding = padding | (padding / 2);
         let step = [4, 2, 1].into_iter().find(|step| padding % step == 0).unwrap();
-        let enlarged = Surface::new(sum).resampled(&Placement {
-            source: (width * 4 / step, height * 4 / step),
-            model: (width, height),
-            resized: (width, height),
-            offset: (0, 0),
-        });
-        let content = ((resized.0 / step).max(1), (resized.1 / step).max(1));
+        let larger = Size::new(width * 4 / step, height * 4 / step);
+        let cells = Size::new(width, height);
+        let enlarge = Placement::new(larger, Region::whole(larger), cells, cells, (0, 0));
+        let enlarged = Surface::new(sum).resampled(&enlarge);
+        let content = Size::new((resized.width / step).max(1), (resized.height / step).max(1));
         let first = |from: i64| from as usize / step as usize;
-        let (x, y) = (first(placement.offset.0), first(placement.offset.1));
-        let shown = enlarged.slice_axis(Axis(0), Slice::from(y..y + content.1 as usize));
-        let shown = shown.slice_axis(Axis(1), Slice::from(x..x + content.0 as usize));
-        let frame = Placement { source: placement.source, model: content, resized: content, offset: (0, 0) };
+        let (x, y) = (first(placement.offset().0), first(placement.offset().1));
+        let shown = enlarged.slice_axis(Axis(0), Slice::from(y..y + content.height as usize));
+        let shown = shown.slice_axis(Axis(1), Slice::from(x..x + content.width as usize));
+        let frame = Placement::new(placement.frame(), placement.region(), content, content, (0, 0));
         Surface::new(shown).above(limit, window, &frame, &mut memory)
     }
 
@@ -373,11 +371,11 @@ mod tests {
             let planes = ArrayViewD::from_shape(ndarray::IxDyn(&[2, 8, 6]), &numbers).unwrap();
             let cells = Weighted { planes: &planes, weights: ArrayView1::from(&weights), probabilities };
             let placement = match quarter {
-                true => Preprocess::new(32, 24).placement(width, height),
-                false => Preprocess::new(20, 15).placement(width, height),
+                true => Preprocess::new(Size::new(24, 32)).placement(Size::new(width, height)),
+                false => Preprocess::new(Size::new(15, 20)).placement(Size::new(width, height)),
             };
-            let bbox = PixelBox::new(x, y, x + w, y + h).clip(width, height);
-            let window = Window::of(&bbox, placement.source);
+            let bbox = PixelBox::new(x, y, x + w, y + h).clip(Size::new(width, height));
+            let window = Window::of(&bbox, placement.frame());
             let mut scratch = DecodeScratch::default();
             let memory = (&mut scratch.numbers, &mut scratch.enlarged, &mut scratch.surface);
             let got = cells.mask(0.6, &window, &placement, memory);

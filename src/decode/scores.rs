@@ -11,7 +11,7 @@ use super::scratch::DecodeScratch;
 use super::surface::{Memory, Region, Surface};
 use crate::defect::{Confidence, Defect};
 use crate::error::Result;
-use crate::geometry::{PixelBox, Placement};
+use crate::geometry::{PixelBox, Placement, Size};
 use crate::model::{Activation, Outputs};
 
 pub(super) fn decode(
@@ -37,7 +37,7 @@ pub(super) fn decode(
             Some(map)
         }
     };
-    let (width, height) = placement.source;
+    let Size { width, height } = placement.frame();
     let whole = PixelBox::new(0.0, 0.0, width as f32, height as f32);
     let mut score = 0.0f32;
     let mut defects = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn decode(
         let name = decoder.output.kinds[kind].clone();
         defects.push(match region {
             Some(region) => {
-                Defect::new(name, confidence, region.bounds()).with_mask(surface.mask(&region, placement.source))
+                Defect::new(name, confidence, region.bounds()).with_mask(surface.mask(&region, placement.frame()))
             }
             None => Defect::new(name, confidence, whole),
         });
@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn placement(width: u32, height: u32) -> Placement {
-        Preprocess { fit: Fit::Stretch, ..Preprocess::new(8, 8) }.placement(width, height)
+        Preprocess { fit: Fit::Stretch, ..Preprocess::new(Size::new(8, 8)) }.placement(Size::new(width, height))
     }
 
     #[test]

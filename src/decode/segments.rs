@@ -41,7 +41,7 @@ pub(super) fn decode(
     if exclusive {
         Surface::highest(probabilities, placement, winners, surface);
     }
-    let width = placement.source.0 as usize;
+    let width = placement.frame().width as usize;
     let mut score = 0.0f32;
     let mut defects = Vec::new();
     for (kind, (plane, floor)) in probabilities.axis_iter(Axis(0)).zip(&decoder.floors).enumerate() {

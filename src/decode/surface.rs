@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 
-use crate::geometry::{Mask, PixelBox, Placement};
+use crate::geometry::{Mask, PixelBox, Placement, Size};
 
 /// A map of numbers over the model's input, read at the centres of source pixels: linear between the centres of its
 /// cells, constant beyond the outermost ones.
@@ -78,8 +78,8 @@ impl<'a> Surface<'a> {
     /// Rows and columns of a map of `whole` rows and columns that are read for a window that is not empty.
     pub(super) fn read(whole: (usize, usize), window: &Window, placement: &Placement) -> (Range<usize>, Range<usize>) {
         let reach = |range: &Range<u32>, tap: &dyn Fn(u32) -> Tap| tap(range.start).0..tap(range.end - 1).1 + 1;
-        let row = |y| tap(y, whole.0, placement.model.1, |y| placement.to_model(0.0, y).1);
-        let column = |x| tap(x, whole.1, placement.model.0, |x| placement.to_model(x, 0.0).0);
+        let row = |y| tap(y, whole.0, placement.model().height, |y| placement.to_model(0.0, y).1);
+        let column = |x| tap(x, whole.1, placement.model().width, |x| placement.to_model(x, 0.0).0);
         (reach(&window.down, &row), reach(&window.across, &column))
     }
 
@@ -87,7 +87,7 @@ impl<'a> Surface<'a> {
         let to_model = |x| placement.to_model(x, 0.0).0;
         out.clear();
         out.extend(range.map(|i| {
-            let (left, right, share) = tap(i, self.whole.1, placement.model.0, to_model);
+            let (left, right, share) = tap(i, self.whole.1, placement.model().width, to_model);
             (left - self.origin.1, right - self.origin.1, share)
         }));
     }
@@ -96,7 +96,7 @@ impl<'a> Surface<'a> {
         let to_model = |y| placement.to_model(0.0, y).1;
         out.clear();
         out.extend(range.map(|i| {
-            let (top, bottom, share) = tap(i, self.whole.0, placement.model.1, to_model);
+            let (top, bottom, share) = tap(i, self.whole.0, placement.model().height, to_model);
             (top - self.origin.0, bottom - self.origin.0, share)
         }));
     }
@@ -113,7 +113,7 @@ impl<'a> Surface<'a> {
 
     /// The values at all source pixels.
     pub(super) fn resampled(&self, placement: &Placement) -> Array2<f32> {
-        let (width, height) = placement.source;
+        let Size { width, height } = placement.frame();
         let mut values = Vec::with_capacity(width as usize * height as usize);
         let window = Window { across: 0..width, down: 0..height };
         self.resample(&window, placement, &mut values, &mut Memory::default());
@@ -140,7 +140,7 @@ impl<'a> Surface<'a> {
         for &tap in rows.iter() {
             bits.extend(self.row(tap, columns).map(|value| value > limit));
         }
-        Mask::from_window(placement.source, (window.across.start, window.down.start), columns.len(), bits, counts)
+        Mask::from_window(placement.frame(), (window.across.start, window.down.start), columns.len(), bits, counts)
     }
 
     /// For each source pixel, row by row, which of several surfaces is highest, the first where some are equal.
@@ -150,7 +150,7 @@ impl<'a> Surface<'a> {
         winners: &mut Vec<u16>,
         memory: &mut Memory,
     ) {
-        let (width, height) = placement.source;
+        let Size { width, height } = placement.frame();
         winners.clear();
         winners.resize(width as usize * height as usize, 0);
         let Some(first) = surfaces.axis_iter(Axis(0)).next().map(Surface::new) else { return };
@@ -182,7 +182,7 @@ impl<'a> Surface<'a> {
         placement: &Placement,
         memory: &mut Memory,
     ) {
-        let (width, height) = placement.source;
+        let Size { width, height } = placement.frame();
         let Memory { columns, rows, regions, runs, parents, .. } = memory;
         self.columns(0..width, placement, columns);
         self.rows(0..height, placement, rows);
@@ -248,14 +248,14 @@ fn root(parents: &mut [usize], mut at: usize) -> usize {
 }
 
 impl Window {
-    /// The pixels of an image of `size` (width, height) whose left top corner lies in a box, as Ultralytics' `crop_mask`
+    /// The pixels of an image of `size` whose left top corner lies in a box, as Ultralytics' `crop_mask`
     /// has it.
-    pub(super) fn of(inside: &PixelBox, size: (u32, u32)) -> Self {
+    pub(super) fn of(inside: &PixelBox, size: Size) -> Self {
         let span = |from: f32, to: f32, end: u32| {
             let first = (from.ceil().max(0.0) as u32).min(end);
             first..(to.ceil().max(0.0) as u32).clamp(first, end)
         };
-        Window { across: span(inside.x0, inside.x1, size.0), down: span(inside.y0, inside.y1, size.1) }
+        Window { across: span(inside.x0, inside.x1, size.width), down: span(inside.y0, inside.y1, size.height) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -286,8 +286,8 @@ impl Region {
 }
 
 impl Memory {
-    /// The shape of one of the regions found last, in an image of `size` (width, height).
-    pub(super) fn mask(&mut self, region: &Region, size: (u32, u32)) -> Mask {
+    /// The shape of one of the regions found last, in an image of `size`.
+    pub(super) fn mask(&mut self, region: &Region, size: Size) -> Mask {
         let Memory { runs, bits, counts, .. } = self;
         let (x0, y0, x1, y1) = region.sides;
         let width = (x1 - x0) as usize;

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::geometry::Size;
 
 /// Bits a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,6 +104,11 @@ impl Frame {
 
     pub(super) fn into_pixels(self) -> Pixels {
         self.pixels
+    }
+
+    /// Width and height.
+    pub fn size(&self) -> Size {
+        Size::new(self.width, self.height)
     }
 
     /// Width in pixels.

@@ -1,4 +1,4 @@
-use super::Mask;
+use super::{Mask, Size};
 
 impl Mask {
     /// The connected parts of the region (by sides or corners), in the order of their first pixel, column by column.
@@ -22,11 +22,11 @@ impl Mask {
         for (i, run) in runs.into_iter().enumerate() {
             parts.entry(root(&mut parents, i)).or_default().push(run);
         }
-        parts.into_values().map(|runs| Mask::from_runs(self.width(), self.height(), &runs)).collect()
+        parts.into_values().map(|runs| Mask::from_runs(self.size(), &runs)).collect()
     }
 
     /// Every pixel that is in one of `masks`, of the same image each.
-    pub fn union<'a>(width: u32, height: u32, masks: impl IntoIterator<Item = &'a Mask>) -> Mask {
+    pub fn union<'a>(size: Size, masks: impl IntoIterator<Item = &'a Mask>) -> Mask {
         let mut runs: Vec<(u32, u32, u32)> = masks.into_iter().flat_map(Mask::runs).collect();
         runs.sort_unstable();
         let mut joined: Vec<(u32, u32, u32)> = Vec::new();
@@ -36,11 +36,12 @@ impl Mask {
                 None => joined.push((x, y, n)),
             }
         }
-        Mask::from_runs(width, height, &joined)
+        Mask::from_runs(size, &joined)
     }
 
     /// The mask of runs (x, first y, length in y) in their order, none of which overlap.
-    pub(super) fn from_runs(width: u32, height: u32, runs: &[(u32, u32, u32)]) -> Mask {
+    pub(super) fn from_runs(size: Size, runs: &[(u32, u32, u32)]) -> Mask {
+        let height = size.height;
         let mut counts = vec![0u32];
         let mut at = 0u64;
         for &(x, y, n) in runs {
@@ -59,13 +60,13 @@ impl Mask {
             }
             at = start + u64::from(n);
         }
-        let rest = u64::from(width) * u64::from(height) - at;
+        let rest = size.area() - at;
         if at == 0 {
             counts[0] = rest as u32;
         } else if rest > 0 {
             counts.push(rest as u32);
         }
-        Mask::from_counts(width, height, counts)
+        Mask::from_counts(size, counts)
     }
 }
 
@@ -88,16 +89,16 @@ mod tests {
         // .#..#
         // ....#
         let set = [(0, 0), (2, 0), (1, 1), (4, 1), (4, 2)];
-        let parts = Mask::from_fn(5, 3, |x, y| set.contains(&(x, y))).components();
+        let parts = Mask::from_fn(Size::new(5, 3), |x, y| set.contains(&(x, y))).components();
         assert_eq!(parts.iter().map(Mask::area).collect::<Vec<_>>(), [3, 2]);
     }
 
     proptest! {
         #[test]
         fn parts_are_connected_apart_and_together_the_whole(bits in proptest::collection::vec(any::<bool>(), 63)) {
-            let mask = Mask::from_fn(9, 7, |x, y| bits[(y * 9 + x) as usize]);
+            let mask = Mask::from_fn(Size::new(9, 7), |x, y| bits[(y * 9 + x) as usize]);
             let parts = mask.components();
-            prop_assert_eq!(Mask::union(9, 7, &parts), mask.clone());
+            prop_assert_eq!(Mask::union(Size::new(9, 7), &parts), mask.clone());
             prop_assert_eq!(parts.iter().map(Mask::area).sum::<u64>(), mask.area());
             // By flooding: the part of each pixel, the slow way.
             let mut label = vec![0usize; 63];
@@ -125,9 +126,9 @@ mod tests {
 
         #[test]
         fn a_union_holds_what_either_holds(a in proptest::collection::vec(any::<bool>(), 30), b in proptest::collection::vec(any::<bool>(), 30)) {
-            let of = |bits: &[bool]| Mask::from_fn(6, 5, |x, y| bits[(y * 6 + x) as usize]);
+            let of = |bits: &[bool]| Mask::from_fn(Size::new(6, 5), |x, y| bits[(y * 6 + x) as usize]);
             let both: Vec<bool> = a.iter().zip(&b).map(|(a, b)| *a || *b).collect();
-            prop_assert_eq!(Mask::union(6, 5, [&of(&a), &of(&b)]), of(&both));
+            prop_assert_eq!(Mask::union(Size::new(6, 5), [&of(&a), &of(&b)]), of(&both));
         }
     }
 }

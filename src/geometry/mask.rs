@@ -1,6 +1,6 @@
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::PixelBox;
+use super::{PixelBox, Size};
 
 /// A region of an image as run lengths, in the order and the text form of COCO: column by column, starting with a run
 /// of background. Serialised as `{"size":[height,width],"counts":"..."}`.
@@ -8,18 +8,17 @@ use super::PixelBox;
 /// The text form is that of the COCO API (`rleToString` in `maskApi.c`, Lin et al. 2014).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mask {
-    width: u32,
-    height: u32,
+    size: Size,
     counts: Vec<u32>,
 }
 
 impl Mask {
-    /// A mask of `width` x `height` pixels where `inside(x, y)` tells which pixels belong to the region.
-    pub fn from_fn(width: u32, height: u32, mut inside: impl FnMut(u32, u32) -> bool) -> Self {
+    /// A mask of an image of `size` where `inside(x, y)` tells which pixels belong to the region.
+    pub fn from_fn(size: Size, mut inside: impl FnMut(u32, u32) -> bool) -> Self {
         let mut counts = Vec::new();
         let (mut run, mut value) = (0u32, false);
-        for x in 0..width {
-            for y in 0..height {
+        for x in 0..size.width {
+            for y in 0..size.height {
                 if inside(x, y) != value {
                     counts.push(run);
                     run = 0;
@@ -29,20 +28,20 @@ impl Mask {
             }
         }
         counts.push(run);
-        Mask { width, height, counts }
+        Mask { size, counts }
     }
 
-    /// A mask of an image of `size` (width, height) that is empty but for a window: `bits` row by row, `columns` wide,
+    /// A mask of an image of `size` that is empty but for a window: `bits` row by row, `columns` wide,
     /// its left top corner at `corner`. What lies outside the image is cut off. `counts` is memory to be used again: the
     /// mask takes no more than it needs.
     pub(crate) fn from_window(
-        size: (u32, u32),
+        size: Size,
         corner: (u32, u32),
         columns: usize,
         bits: &[bool],
         counts: &mut Vec<u32>,
     ) -> Self {
-        let (width, height) = size;
+        let Size { width, height } = size;
         let rows = bits.len().checked_div(columns).unwrap_or(0);
         counts.clear();
         // Pixels written so far, and where the run under way began.
@@ -71,12 +70,12 @@ impl Mask {
         if rest > 0 || counts.is_empty() {
             counts.push(rest);
         }
-        Mask { width, height, counts: counts.to_vec() }
+        Mask { size, counts: counts.to_vec() }
     }
 
-    /// The mask of COCO's compressed text for an image of `width` x `height` pixels. `None` for a text that is none, or
-    /// that covers another number of pixels.
-    pub fn from_coco_counts(width: u32, height: u32, text: &str) -> Option<Self> {
+    /// The mask of COCO's compressed text for an image of `size`. `None` for a text that is not valid, or that covers
+    /// another number of pixels.
+    pub fn from_coco_counts(size: Size, text: &str) -> Option<Self> {
         let mut counts: Vec<u32> = Vec::new();
         let mut bytes = text.bytes();
         while let Some(first) = bytes.next() {
@@ -100,18 +99,18 @@ impl Mask {
             let before = if counts.len() > 2 { i64::from(counts[counts.len() - 2]) } else { 0 };
             counts.push(u32::try_from(value + before).ok()?);
         }
-        Self::from_coco_runs(width, height, counts)
+        Self::from_coco_runs(size, counts)
     }
 
     /// A mask of run lengths that cover the image, background first.
-    pub(super) fn from_counts(width: u32, height: u32, counts: Vec<u32>) -> Self {
-        Mask { width, height, counts }
+    pub(super) fn from_counts(size: Size, counts: Vec<u32>) -> Self {
+        Mask { size, counts }
     }
 
     /// The mask of COCO's run lengths as numbers. `None` for runs that cover another number of pixels.
-    pub(crate) fn from_coco_runs(width: u32, height: u32, runs: Vec<u32>) -> Option<Self> {
+    pub(crate) fn from_coco_runs(size: Size, runs: Vec<u32>) -> Option<Self> {
         let pixels: u64 = runs.iter().map(|&n| u64::from(n)).sum();
-        (pixels == u64::from(width) * u64::from(height)).then_some(Mask { width, height, counts: runs })
+        (pixels == size.area()).then_some(Mask { size, counts: runs })
     }
 
     /// Intersection over union with a mask of the same image, in `0..=1`; 0 where both are empty.
@@ -145,14 +144,9 @@ impl Mask {
         common
     }
 
-    /// Width of the image in pixels.
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// Height of the image in pixels.
-    pub fn height(&self) -> u32 {
-        self.height
+    /// Size of the image.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
     /// Lengths of the runs, background first, column by column.
@@ -167,7 +161,7 @@ impl Mask {
 
     /// The runs of the region: (x, first y, length in y), split at the ends of columns.
     pub fn runs(&self) -> impl Iterator<Item = (u32, u32, u32)> + '_ {
-        let height = u64::from(self.height);
+        let height = u64::from(self.size.height);
         let mut at = 0u64;
         self.counts.iter().enumerate().flat_map(move |(i, &n)| {
             let (mut start, end) = (at, at + u64::from(n));
@@ -190,18 +184,19 @@ impl Mask {
     /// The same region of the image made small, its long edge at most `edge` pixels: a pixel belongs to it when any part
     /// of it does, so that nothing is lost.
     pub(crate) fn shrink(&self, edge: u32) -> Self {
-        let long = self.width.max(self.height);
+        let Size { width, height } = self.size;
+        let long = width.max(height);
         if long <= edge {
             return self.clone();
         }
         let small = |at: u32| (u64::from(at) * u64::from(edge) / u64::from(long)) as u32;
-        let (width, height) = (small(self.width - 1) + 1, small(self.height - 1) + 1);
+        let (width, height) = (small(width - 1) + 1, small(height - 1) + 1);
         let mut inside = vec![false; width as usize * height as usize];
         for (x, y, n) in self.runs() {
             let column = small(x) as usize * height as usize;
             inside[column + small(y) as usize..=column + small(y + n - 1) as usize].fill(true);
         }
-        Self::from_fn(width, height, |x, y| inside[(x * height + y) as usize])
+        Self::from_fn(Size::new(width, height), |x, y| inside[(x * height + y) as usize])
     }
 
     /// The smallest box around the region, `None` for an empty one.
@@ -240,7 +235,7 @@ impl Mask {
 impl Serialize for Mask {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("Mask", 2)?;
-        object.serialize_field("size", &[self.height, self.width])?;
+        object.serialize_field("size", &[self.size.height, self.size.width])?;
         object.serialize_field("counts", &self.to_coco_counts())?;
         object.end()
     }
@@ -255,7 +250,7 @@ mod tests {
     fn runs_go_down_the_columns() {
         // . # .
         // . # #
-        let mask = Mask::from_fn(3, 2, |x, y| x == 1 || (x == 2 && y == 1));
+        let mask = Mask::from_fn(Size::new(3, 2), |x, y| x == 1 || (x == 2 && y == 1));
         assert_eq!(mask.counts(), [2, 2, 1, 1]);
         assert_eq!(mask.area(), 3);
         assert_eq!(mask.bounds(), Some(PixelBox::new(1.0, 0.0, 3.0, 2.0)));
@@ -266,33 +261,33 @@ mod tests {
     fn coco_text_equals_pycocotools() {
         // pycocotools 2.0.11: mask.encode(np.asfortranarray(m)) of a 7x5 picture (height 7) with rows 2..5 and
         // columns 1..4 set, and of an empty one.
-        let mask = Mask::from_fn(5, 7, |x, y| (1..4).contains(&x) && (2..5).contains(&y));
+        let mask = Mask::from_fn(Size::new(5, 7), |x, y| (1..4).contains(&x) && (2..5).contains(&y));
         assert_eq!(mask.counts(), [9, 3, 4, 3, 4, 3, 9]);
         assert_eq!(mask.to_coco_counts(), "9340005");
-        assert_eq!(Mask::from_fn(2, 2, |_, _| false).to_coco_counts(), "4");
+        assert_eq!(Mask::from_fn(Size::new(2, 2), |_, _| false).to_coco_counts(), "4");
     }
 
     #[test]
     fn a_window_as_high_as_the_image_ends_where_it_ends() {
-        let mask = Mask::from_window((5, 2), (1, 0), 2, &[true; 4], &mut Vec::new());
-        assert_eq!(mask, Mask::from_fn(5, 2, |x, _| x == 1 || x == 2));
+        let mask = Mask::from_window(Size::new(5, 2), (1, 0), 2, &[true; 4], &mut Vec::new());
+        assert_eq!(mask, Mask::from_fn(Size::new(5, 2), |x, _| x == 1 || x == 2));
     }
 
     #[test]
     fn a_small_mask_keeps_every_part() {
-        let mask = Mask::from_fn(1000, 500, |x, y| (x == 999 && y == 499) || (x < 100 && y < 50));
+        let mask = Mask::from_fn(Size::new(1000, 500), |x, y| (x == 999 && y == 499) || (x < 100 && y < 50));
         let small = mask.shrink(100);
-        assert_eq!(small, Mask::from_fn(100, 50, |x, y| (x == 99 && y == 49) || (x < 10 && y < 5)));
+        assert_eq!(small, Mask::from_fn(Size::new(100, 50), |x, y| (x == 99 && y == 49) || (x < 10 && y < 5)));
         assert_eq!(small.shrink(100), small);
     }
 
     #[test]
     fn iou_of_known_masks() {
-        let a = Mask::from_fn(4, 4, |x, _| x < 2);
-        let b = Mask::from_fn(4, 4, |x, y| x < 3 && y < 2);
+        let a = Mask::from_fn(Size::new(4, 4), |x, _| x < 2);
+        let b = Mask::from_fn(Size::new(4, 4), |x, y| x < 3 && y < 2);
         assert_eq!(a.iou(&b), 4.0 / 10.0);
         assert_eq!(a.iou(&a), 1.0);
-        let none = Mask::from_fn(4, 4, |_, _| false);
+        let none = Mask::from_fn(Size::new(4, 4), |_, _| false);
         assert_eq!((a.iou(&none), none.iou(&none)), (0.0, 0.0));
     }
 
@@ -302,20 +297,20 @@ mod tests {
             bits in proptest::collection::vec(any::<bool>(), 12), columns in prop_oneof![Just(3usize), Just(4), Just(6)],
             x0 in 0u32..8, y0 in 0u32..5, height in 2u32..6,
         ) {
-            let whole = Mask::from_fn(7, height, |x, y| {
+            let whole = Mask::from_fn(Size::new(7, height), |x, y| {
                 let inside = x >= x0 && y >= y0 && ((x - x0) as usize) < columns && ((y - y0) as usize) < 12 / columns;
                 inside && bits[(y - y0) as usize * columns + (x - x0) as usize]
             });
-            let windowed = Mask::from_window((7, height), (x0, y0), columns, &bits, &mut Vec::new());
+            let windowed = Mask::from_window(Size::new(7, height), (x0, y0), columns, &bits, &mut Vec::new());
             prop_assert_eq!(windowed, whole);
         }
 
         #[test]
         fn area_and_runs_agree(bits in proptest::collection::vec(any::<bool>(), 35)) {
-            let mask = Mask::from_fn(5, 7, |x, y| bits[(y * 5 + x) as usize]);
+            let mask = Mask::from_fn(Size::new(5, 7), |x, y| bits[(y * 5 + x) as usize]);
             prop_assert_eq!(mask.area(), bits.iter().filter(|&&b| b).count() as u64);
-            prop_assert_eq!(Mask::from_coco_counts(5, 7, &mask.to_coco_counts()), Some(mask.clone()));
-            prop_assert_eq!(Mask::from_coco_counts(6, 7, &mask.to_coco_counts()), None);
+            prop_assert_eq!(Mask::from_coco_counts(Size::new(5, 7), &mask.to_coco_counts()), Some(mask.clone()));
+            prop_assert_eq!(Mask::from_coco_counts(Size::new(6, 7), &mask.to_coco_counts()), None);
             let mut back = vec![false; 35];
             for (x, y, n) in mask.runs() {
                 for y in y..y + n {

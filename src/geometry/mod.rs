@@ -6,8 +6,13 @@ mod mask;
 mod pixel_box;
 mod placement;
 mod polygon;
+mod region;
+mod size;
 
 pub use mask::Mask;
 pub use pixel_box::PixelBox;
 pub use placement::Placement;
 pub use polygon::Polygon;
+pub use region::Region;
+pub use size::Size;
+pub(crate) use size::height_width;

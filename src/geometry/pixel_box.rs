@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::Size;
+
 /// An axis-aligned box in pixels: `x0 <= x < x1`, `y0 <= y < y1`, floating point. Written as `[x0, y0, x1, y1]`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(from = "[f32; 4]", into = "[f32; 4]")]
@@ -35,9 +37,9 @@ impl PixelBox {
         self.width() * self.height()
     }
 
-    /// The part of this box that lies in an image of `width` x `height` pixels.
-    pub fn clip(&self, width: u32, height: u32) -> Self {
-        let (w, h) = (width as f32, height as f32);
+    /// The part of this box that lies in an image of `size`.
+    pub fn clip(&self, size: Size) -> Self {
+        let (w, h) = (size.width as f32, size.height as f32);
         PixelBox::new(self.x0.clamp(0.0, w), self.y0.clamp(0.0, h), self.x1.clamp(0.0, w), self.y1.clamp(0.0, h))
     }
 
@@ -88,7 +90,7 @@ mod tests {
 
         #[test]
         fn a_clipped_box_lies_in_the_image(a in any_box(), w in 1u32..600, h in 1u32..600) {
-            let c = a.clip(w, h);
+            let c = a.clip(Size::new(w, h));
             prop_assert!(c.x0 >= 0.0 && c.y0 >= 0.0 && c.x1 <= w as f32 && c.y1 <= h as f32);
             prop_assert!(c.x0 <= c.x1 && c.y0 <= c.y1);
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Mask;
+use super::{Mask, Size};
 
 /// A closed ring of points (x, y) in pixels; the last is joined with the first. Written as `[[x, y], ...]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,9 +109,10 @@ impl Mask {
         rings
     }
 
-    /// The mask of an image of `width` x `height` pixels whose pixels have their centre inside an odd number of the
+    /// The mask of an image of `size` whose pixels have their centre inside an odd number of the
     /// rings: an outer ring and its holes, in any direction. What lies outside the image is cut off.
-    pub fn from_polygons(width: u32, height: u32, rings: &[Polygon]) -> Self {
+    pub fn from_polygons(size: Size, rings: &[Polygon]) -> Self {
+        let Size { width, height } = size;
         // Where the edges cross each column's centre line, which the run lengths follow.
         let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); width as usize];
         for ring in rings {
@@ -136,7 +137,7 @@ impl Mask {
             let pairs = column.chunks_exact(2).map(|pair| (row(pair[0]), row(pair[1])));
             runs.extend(pairs.filter(|(from, to)| from < to).map(|(from, to)| (x, from, to - from)));
         }
-        Mask::from_runs(width, height, &runs)
+        Mask::from_runs(size, &runs)
     }
 }
 
@@ -150,33 +151,33 @@ mod tests {
         // ####
         // #..#
         // ####
-        let mask = Mask::from_fn(6, 4, |x, y| x < 4 && y < 3 && !(y == 1 && (1..3).contains(&x)));
+        let mask = Mask::from_fn(Size::new(6, 4), |x, y| x < 4 && y < 3 && !(y == 1 && (1..3).contains(&x)));
         let rings = mask.to_polygons();
         assert_eq!(rings[0].points, [[0.0, 0.0], [4.0, 0.0], [4.0, 3.0], [0.0, 3.0]]);
         assert_eq!(rings.iter().map(Polygon::area).collect::<Vec<_>>(), [12.0, -2.0]);
-        assert_eq!(Mask::from_polygons(6, 4, &rings), mask);
+        assert_eq!(Mask::from_polygons(Size::new(6, 4), &rings), mask);
     }
 
     #[test]
     fn a_pixel_belongs_where_its_centre_is_inside() {
         let triangle = Polygon::new(vec![[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]);
-        let mask = Mask::from_polygons(4, 4, &[triangle]);
+        let mask = Mask::from_polygons(Size::new(4, 4), &[triangle]);
         // Centres on the slanting side (x + y = 4) are its end: they stay out.
-        assert_eq!(mask, Mask::from_fn(4, 4, |x, y| x + y < 3));
+        assert_eq!(mask, Mask::from_fn(Size::new(4, 4), |x, y| x + y < 3));
         let beyond = Polygon::new(vec![[-5.0, -5.0], [50.0, -5.0], [50.0, 50.0], [-5.0, 50.0]]);
-        assert_eq!(Mask::from_polygons(3, 2, &[beyond]).area(), 6);
+        assert_eq!(Mask::from_polygons(Size::new(3, 2), &[beyond]).area(), 6);
         let none = Polygon::new(vec![[f32::NAN, 0.0], [1.0, f32::INFINITY], [2.0, 2.0]]);
-        assert_eq!(Mask::from_polygons(3, 2, &[none, Polygon::new(Vec::new())]).area(), 0);
+        assert_eq!(Mask::from_polygons(Size::new(3, 2), &[none, Polygon::new(Vec::new())]).area(), 0);
     }
 
     proptest! {
         #[test]
         fn outlines_give_the_mask_back(bits in proptest::collection::vec(any::<bool>(), 48)) {
-            let mask = Mask::from_fn(8, 6, |x, y| bits[(y * 8 + x) as usize]);
+            let mask = Mask::from_fn(Size::new(8, 6), |x, y| bits[(y * 8 + x) as usize]);
             let rings = mask.to_polygons();
             prop_assert_eq!(rings.iter().map(Polygon::area).sum::<f64>(), mask.area() as f64);
             prop_assert!(rings.iter().all(|ring| ring.points.len() >= 4));
-            prop_assert_eq!(Mask::from_polygons(8, 6, &rings), mask);
+            prop_assert_eq!(Mask::from_polygons(Size::new(8, 6), &rings), mask);
         }
     }
 }

@@ -16,6 +16,7 @@ use super::segments::{PixelOverlap, SegmentScores};
 use super::verdicts::VerdictRates;
 use crate::dataset::{DataFormat, Label, Sample, Truth};
 use crate::defect::{Defect, Kind};
+use crate::geometry::Size;
 use crate::inspector::Inspector;
 use crate::model::{OutputConfig, Task};
 use crate::report::{PanelReport, Status, Timings, Trace};
@@ -372,7 +373,8 @@ impl<'a> Evaluator<'a> {
         let policy = self.inspector.policy();
         let (mut missed, mut all) = (0, 0);
         for (sample, report) in self.inspected() {
-            let Some(size) = report.width.zip(report.height).map(<[u32; 2]>::from) else { continue };
+            let Some((width, height)) = report.width.zip(report.height) else { continue };
+            let size = Size::new(width, height);
             let noticed = |d: &&Defect| policy.judge(std::slice::from_ref(*d), &[size]).verdict != Verdict::Pass;
             let found: Vec<&Defect> = report.defects.iter().filter(noticed).collect();
             for truth in truths(sample).iter().filter(|truth| !truth.ignore) {

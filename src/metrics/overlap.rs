@@ -36,9 +36,7 @@ impl Shape {
         let (common, own, other) = match self {
             Shape::Box => (common(&truth.bbox, &found.bbox), area(&found.bbox), area(&truth.bbox)),
             Shape::Mask => match (&truth.mask, &found.mask) {
-                (Some(a), Some(b)) if (a.width(), a.height()) == (b.width(), b.height()) => {
-                    (a.common(b) as f64, b.area() as f64, a.area() as f64)
-                }
+                (Some(a), Some(b)) if a.size() == b.size() => (a.common(b) as f64, b.area() as f64, a.area() as f64),
                 _ => return 0.0,
             },
         };

@@ -1,6 +1,6 @@
 use ndarray::ArrayView2;
 
-use crate::geometry::Mask;
+use crate::geometry::{Mask, Size};
 
 /// False positive rate up to which the overlap with the regions is integrated.
 const LIMIT: f64 = 0.3;
@@ -36,9 +36,9 @@ impl PixelScores {
         let bin = |score: f32| ((score.clamp(0.0, 1.0) + 0.0).to_bits() >> SHIFT).min(BINS as u32 - 1) as usize;
         let bin = |score: f32| if score.is_nan() { 0 } else { bin(score) };
         map.iter().for_each(|&score| self.good[bin(score)] += 1);
-        let (width, height) = (width as u32, height as u32);
-        let fits = |mask: &&Mask| mask.width() == width && mask.height() == height;
-        for region in Mask::union(width, height, masks.into_iter().filter(fits)).components() {
+        let size = Size::new(width as u32, height as u32);
+        let fits = |mask: &&Mask| mask.size() == size;
+        for region in Mask::union(size, masks.into_iter().filter(fits)).components() {
             let share = 1.0 / region.area() as f64;
             self.regions += 1;
             for (x, y, n) in region.runs() {
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_map_that_is_the_mask_has_area_one() {
-        let mask = Mask::from_fn(6, 4, |x, y| x < 2 || (x == 5 && y == 3));
+        let mask = Mask::from_fn(Size::new(6, 4), |x, y| x < 2 || (x == 5 && y == 3));
         let map = Array2::from_shape_fn((4, 6), |(y, x)| if x < 2 || (x == 5 && y == 3) { 0.9 } else { 0.1 });
         let mut scores = PixelScores::new();
         scores.add(map.view(), [&mask]);
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn regions_count_alike_whatever_their_size() {
         // A region of 8 pixels is found, one of 1 pixel is not.
-        let mask = Mask::from_fn(10, 4, |x, y| x < 2 || (x == 9 && y == 3));
+        let mask = Mask::from_fn(Size::new(10, 4), |x, y| x < 2 || (x == 9 && y == 3));
         let map = Array2::from_shape_fn((4, 10), |(_, x)| if x < 2 { 0.9 } else { 0.1 });
         let mut scores = PixelScores::new();
         scores.add(map.view(), [&mask]);
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!((scores.auroc(), scores.aupro()), (None, None));
         scores.add(Array2::zeros((3, 3)).view(), []);
         assert_eq!((scores.auroc(), scores.aupro()), (None, None));
-        scores.add(Array2::from_elem((3, 3), f32::NAN).view(), [&Mask::from_fn(3, 3, |_, _| true)]);
+        scores.add(Array2::from_elem((3, 3), f32::NAN).view(), [&Mask::from_fn(Size::new(3, 3), |_, _| true)]);
         assert_eq!(scores.auroc(), Some(0.5), "all equal");
     }
 
@@ -142,7 +142,7 @@ mod tests {
         fn areas_are_shares(
             values in proptest::collection::vec(-0.5f32..1.5, 48), bits in proptest::collection::vec(any::<bool>(), 48),
         ) {
-            let mask = Mask::from_fn(8, 6, |x, y| bits[(y * 8 + x) as usize]);
+            let mask = Mask::from_fn(Size::new(8, 6), |x, y| bits[(y * 8 + x) as usize]);
             let mut scores = PixelScores::new();
             scores.add(Array2::from_shape_vec((6, 8), values).unwrap().view(), [&mask]);
             for area in [scores.auroc(), scores.aupro()].into_iter().flatten() {

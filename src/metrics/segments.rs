@@ -45,11 +45,11 @@ impl SegmentScores {
             let found: Vec<_> = sure.filter_map(|d| Some((&d.kind, d.mask.as_ref()?))).collect();
             let truth: Vec<_> = truth.collect();
             let Some((_, first)) = truth.first().or(found.first()) else { continue };
-            let size = (first.width(), first.height());
+            let size = first.size();
             for kind in kinds {
                 let all = |masks: &[(&Kind, &Mask)]| {
-                    let of_kind = masks.iter().filter(|(k, m)| *k == kind && (m.width(), m.height()) == size);
-                    Mask::union(size.0, size.1, of_kind.map(|(_, mask)| *mask))
+                    let of_kind = masks.iter().filter(|(k, m)| *k == kind && m.size() == size);
+                    Mask::union(size, of_kind.map(|(_, mask)| *mask))
                 };
                 let (marked, found) = (all(&truth), all(&found));
                 if marked.area() + found.area() > 0 {
@@ -77,11 +77,11 @@ mod tests {
     use super::*;
     use crate::dataset::Truth;
     use crate::defect::{Confidence, Defect};
-    use crate::geometry::PixelBox;
+    use crate::geometry::{PixelBox, Size};
 
     #[test]
     fn pixels_are_counted_once_whatever_the_number_of_masks() {
-        let mask = |from: u32, to: u32| Mask::from_fn(10, 1, |x, _| (from..to).contains(&x));
+        let mask = |from: u32, to: u32| Mask::from_fn(Size::new(10, 1), |x, _| (from..to).contains(&x));
         let found = |c: f32, from: u32, to: u32| {
             Defect::new("a".into(), Confidence::new(c).unwrap(), PixelBox::default()).with_mask(mask(from, to))
         };

@@ -160,12 +160,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::geometry::Size;
     use crate::model::{Model, Outputs, Precision};
 
     /// The outputs of a model on a picture of noise, bit for bit.
     fn outputs(model: &Model) -> Vec<u32> {
-        let [height, width] = model.manifest().input.size.map(|side| side as usize);
-        let shape = (1, model.manifest().input.tensor_channels(), height, width);
+        let Size { width, height } = model.manifest().input.size;
+        let shape = (1, model.manifest().input.tensor_channels(), height as usize, width as usize);
         let mut noise = fastrand::Rng::with_seed(7);
         let input = ndarray::Array4::from_shape_simple_fn(shape, || noise.f32());
         let mut outputs = Outputs::default();

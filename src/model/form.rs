@@ -41,7 +41,7 @@ impl InputForm {
         let input = &manifest.input;
         let [height, width] = match input.any_size() {
             true => [None, None],
-            false => input.size.map(|side| Some(side as usize)),
+            false => [input.size.height, input.size.width].map(|side| Some(side as usize)),
         };
         let channels = Some(input.tensor_channels());
         let [port] = &signature.inputs[..] else {

@@ -358,6 +358,7 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Size;
 
     const MINIMAL: &str =
         "schema = 1\nname = \"m\"\ntask = \"detect\"\n[input]\nsize = [8, 16]\n[output]\nkinds = [\"a\", \"b\"]\n";
@@ -369,7 +370,7 @@ mod tests {
     #[test]
     fn defaults_are_as_documented() {
         let m = parse(MINIMAL).unwrap();
-        assert_eq!(m.input, Preprocess::new(8, 16));
+        assert_eq!(m.input, Preprocess::new(Size::new(16, 8)));
         assert_eq!((m.output.confidence, m.output.iou, m.output.iou_across), (0.25, 0.5, None));
         assert_eq!((m.output.format, m.output.activation), (Format::Auto, Activation::None));
         assert_eq!(m.input.pad, 114);

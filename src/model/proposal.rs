@@ -10,6 +10,7 @@ use super::signature::{Port, Signature, list};
 use super::{pool, ultralytics};
 use crate::defect::Kind;
 use crate::error::{Error, Result};
+use crate::geometry::Size;
 use crate::tensor::{Channels, Fit, Preprocess};
 
 const TASKS: [Task; 5] = [Task::Detect, Task::Instance, Task::Segment, Task::Classify, Task::Anomaly];
@@ -93,7 +94,7 @@ fn input(signature: &Signature) -> Result<Preprocess, (String, String)> {
         _ => return Err(bad()),
     };
     let side = |side: Option<usize>| u32::try_from(side.unwrap_or(640)).unwrap_or(640);
-    let mut input = Preprocess::new(side(height), side(width));
+    let mut input = Preprocess::new(Size::new(side(width), side(height)));
     (input.channels, input.reference) = match channels {
         Some(1) => (Channels::Gray, false),
         Some(2) => (Channels::Gray, true),

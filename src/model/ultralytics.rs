@@ -7,6 +7,7 @@ use super::manifest::{Format, Manifest, OutputConfig, Task};
 use super::python::Literal;
 use super::signature::{Signature, list};
 use crate::defect::Kind;
+use crate::geometry::Size;
 use crate::tensor::{Channels, Fit, Kernel, Preprocess};
 
 /// The manifest of a graph that Ultralytics exported; `None` when another program did.
@@ -49,7 +50,7 @@ pub(super) fn manifest(
         Some("1") => Channels::Gray,
         _ => Channels::Rgb,
     };
-    let mut input = Preprocess::new(size[0], size[1]);
+    let mut input = Preprocess::new(size);
     input.channels = channels;
     if rtdetr {
         input.fit = Fit::Stretch;
@@ -68,7 +69,8 @@ pub(super) fn manifest(
     let dynamic = port.is_some_and(|port| port.shape.len() == 4 && port.shape[2].is_none() && port.shape[3].is_none());
     if dynamic && input.fit == Fit::Letterbox {
         let stride = metadata("stride").and_then(|text| text.parse().ok());
-        input.stride = stride.filter(|&stride| stride > 0 && size.iter().all(|side| side % stride == 0));
+        input.stride =
+            stride.filter(|&stride| stride > 0 && [size.width, size.height].iter().all(|side| side % stride == 0));
     }
     Ok(Some(Manifest::derived(path, task, input, OutputConfig { format, iou: 0.7, ..OutputConfig::new(kinds) })))
 }
@@ -86,7 +88,7 @@ fn yolo_v5(path: &Path, signature: &Signature, names: &str) -> Result<Option<Man
             list(&signature.inputs),
         ));
     };
-    let mut input = Preprocess::new(height, width);
+    let mut input = Preprocess::new(Size::new(width, height));
     input.resize = Kernel::OpencvLinear;
     let prototypes = signature.outputs.iter().any(|port| port.shape.len() == 4);
     Ok(Some(Manifest::derived(
@@ -113,9 +115,10 @@ fn names_of(text: &str) -> Option<Vec<Kind>> {
     (counted && !names.is_empty()).then(|| names.into_iter().map(|(_, name)| Kind::new(name)).collect())
 }
 
-fn size_of(text: &str) -> Option<[u32; 2]> {
+fn size_of(text: &str) -> Option<Size> {
     let Literal::List(sides) = Literal::parse(text)? else { return None };
-    sides.iter().map(Literal::whole).collect::<Option<Vec<_>>>()?.try_into().ok()
+    let [height, width] = sides.iter().map(Literal::whole).collect::<Option<Vec<_>>>()?.try_into().ok()?;
+    Some(Size::new(width, height))
 }
 
 #[cfg(test)]
@@ -152,7 +155,7 @@ mod tests {
         assert_eq!(of("classify", nothing), (Task::Classify, Format::Scores, Fit::Crop));
         // The repositories of YOLOv5 and YOLOv7 write names and stride alone.
         let v5 = propose(&[names, nothing]).unwrap().unwrap();
-        assert_eq!((v5.output.format, v5.input.size, v5.output.iou), (Format::YoloV5, [64, 96], 0.45));
+        assert_eq!((v5.output.format, v5.input.size, v5.output.iou), (Format::YoloV5, Size::new(96, 64), 0.45));
         assert_eq!(propose(&[]), Ok(None));
     }
 

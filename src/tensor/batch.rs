@@ -16,7 +16,7 @@ pub struct Batch {
 impl Batch {
     /// Room for `capacity` frames. It grows when more are pushed.
     pub fn new(config: &Preprocess, capacity: usize) -> Self {
-        let [height, width] = config.size.map(|side| side as usize);
+        let (width, height) = (config.size.width as usize, config.size.height as usize);
         Batch {
             tensor: Array4::zeros((capacity.max(1), config.tensor_channels(), height, width)),
             config: config.clone(),
@@ -49,8 +49,8 @@ impl Batch {
 
     /// Width and height of the frame's input.
     fn input_size(&self, frame: &Frame) -> (usize, usize) {
-        let (width, height) = self.config.placement(frame.width(), frame.height()).model;
-        (width as usize, height as usize)
+        let model = self.config.placement(frame.size()).model();
+        (model.width as usize, model.height as usize)
     }
 
     /// Preprocesses a frame, with its reference where the model compares, into the next place.
@@ -98,10 +98,11 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::frame::Pixels;
+    use crate::geometry::Size;
 
     #[test]
     fn frames_of_other_sizes_do_not_leak_into_each_other() {
-        let config = Preprocess::new(8, 8);
+        let config = Preprocess::new(Size::new(8, 8));
         let white = Frame::new(8, 8, Pixels::Gray8(vec![255; 64])).unwrap();
         let flat = Frame::new(8, 2, Pixels::Rgb8(vec![10; 48])).unwrap();
         let mut alone = Batch::new(&config, 1);
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn inputs_of_other_sizes_go_into_batches_of_their_own() {
-        let config = Preprocess { stride: Some(4), ..Preprocess::new(8, 8) };
+        let config = Preprocess { stride: Some(4), ..Preprocess::new(Size::new(8, 8)) };
         let square = Frame::new(8, 8, Pixels::Gray8(vec![255; 64])).unwrap();
         let flat = Frame::new(8, 2, Pixels::Gray8(vec![10; 16])).unwrap();
         let mut batch = Batch::new(&config, 2);

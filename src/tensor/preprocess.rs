@@ -6,7 +6,7 @@ use super::resize::{Resize, Source};
 use super::value::{Level, Sink, Value, luma, vectorised};
 use crate::error::{Error, Result};
 use crate::frame::{Frame, Pixels};
-use crate::geometry::Placement;
+use crate::geometry::{Placement, Region, Size, height_width};
 
 /// How frames become a model's input: the `[input]` table of a manifest. Unknown keys are refused.
 ///
@@ -16,8 +16,9 @@ use crate::geometry::Placement;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Preprocess {
-    /// Height and width of the model's input, in pixels. With fit `source`, of an input that is typical.
-    pub size: [u32; 2],
+    /// Size of the model's input, in a manifest as `[height, width]`. With fit `source`, of an input that is typical.
+    #[serde(with = "height_width")]
+    pub size: Size,
     /// Channels and their order. Default `rgb`.
     #[serde(default)]
     pub channels: Channels,
@@ -165,10 +166,10 @@ struct Lines<T> {
 }
 
 impl Preprocess {
-    /// The defaults for an input of `height` x `width` pixels.
-    pub fn new(height: u32, width: u32) -> Self {
+    /// The defaults for an input of `size`.
+    pub fn new(size: Size) -> Self {
         Preprocess {
-            size: [height, width],
+            size,
             channels: Channels::default(),
             fit: Fit::default(),
             stride: None,
@@ -196,7 +197,7 @@ impl Preprocess {
     /// Checks the numbers: what is wrong with them, if anything.
     pub(crate) fn problem(&self) -> Option<String> {
         let channels = self.channels.count();
-        let [height, width] = self.size;
+        let Size { width, height } = self.size;
         if !(1..=16_384).contains(&height) || !(1..=16_384).contains(&width) {
             return Some(format!("size: expected 1 to 16384 pixels a side, found [{height}, {width}]"));
         }
@@ -225,28 +226,33 @@ impl Preprocess {
         None
     }
 
-    /// Where a frame of `width` x `height` pixels lies in the input.
-    pub fn placement(&self, width: u32, height: u32) -> Placement {
-        let [model_height, model_width] = if self.fit == Fit::Source { [height, width] } else { self.size };
-        let (w, h) = (f64::from(width), f64::from(height));
-        let (rx, ry) = (f64::from(model_width) / w, f64::from(model_height) / h);
+    /// Where a whole frame of size `frame` lies in the input.
+    pub fn placement(&self, frame: Size) -> Placement {
+        self.placement_of(frame, Region::whole(frame))
+    }
+
+    /// Where the part `region` of a frame of size `frame` lies in the input: as a frame of that part's size would.
+    pub fn placement_of(&self, frame: Size, region: Region) -> Placement {
+        let model = if self.fit == Fit::Source { region.size } else { self.size };
+        let (w, h) = (f64::from(region.size.width), f64::from(region.size.height));
+        let (rx, ry) = (f64::from(model.width) / w, f64::from(model.height) / h);
         let scaled = |ratio: f64| {
             let side = |s: f64| (s * ratio).round_ties_even().max(1.0) as u32;
             (side(w), side(h))
         };
         let (model, resized, offset) = match self.fit {
-            Fit::Stretch | Fit::Source => ((model_width, model_height), (model_width, model_height), (0, 0)),
+            Fit::Stretch | Fit::Source => (model, model, (0, 0)),
             Fit::Letterbox => {
                 let (rw, rh) = scaled(rx.min(ry));
-                let resized = (rw.min(model_width), rh.min(model_height));
+                let resized = Size::new(rw.min(model.width), rh.min(model.height));
                 let cut = |model: u32, side: u32| match self.stride {
                     Some(stride) => side + (model - side) % stride,
                     None => model,
                 };
-                let model = (cut(model_width, resized.0), cut(model_height, resized.1));
+                let model = Size::new(cut(model.width, resized.width), cut(model.height, resized.height));
                 // Ultralytics' LetterBox: half of the rest, rounded a little to the left.
                 let lead = |model: u32, side: u32| (f64::from(model - side) / 2.0 - 0.1).round_ties_even() as i64;
-                (model, resized, (lead(model.0, resized.0), lead(model.1, resized.1)))
+                (model, resized, (lead(model.width, resized.width), lead(model.height, resized.height)))
             }
             Fit::Crop => {
                 let ratio = match self.shorter {
@@ -255,14 +261,13 @@ impl Preprocess {
                 };
                 // torchvision's Resize cuts the longer side's fraction off.
                 let side = |s: f64, model: u32| ((s * ratio + 1e-9).floor() as u32).max(model);
-                let resized = (side(w, model_width), side(h, model_height));
+                let resized = Size::new(side(w, model.width), side(h, model.height));
                 // torchvision's center_crop.
                 let cut = |side: u32, model: u32| -((f64::from(side - model) / 2.0).round_ties_even() as i64);
-                let offset = (cut(resized.0, model_width), cut(resized.1, model_height));
-                ((model_width, model_height), resized, offset)
+                (model, resized, (cut(resized.width, model.width), cut(resized.height, model.height)))
             }
         };
-        Placement { source: (width, height), model, resized, offset }
+        Placement::new(frame, region, model, resized, offset)
     }
 
     /// Writes one frame (and its reference) as `[C, H, W]` into `out`.
@@ -273,19 +278,18 @@ impl Preprocess {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) -> Result<Placement> {
-        let placement = self.placement(frame.width(), frame.height());
-        let half = self.channels.count() * placement.model.0 as usize * placement.model.1 as usize;
+        let placement = self.placement(frame.size());
+        let half = self.channels.count() * placement.model().area() as usize;
         self.write_frame(frame, &placement, scratch, &mut out[..half]);
         if self.reference {
             let Some(reference) = reference else {
                 return Err(Error::image(frame.name(), "a reference image (the model compares)", "none"));
             };
-            let size = |f: &Frame| (f.width(), f.height());
-            if size(reference) != size(frame) {
+            if reference.size() != frame.size() {
                 return Err(Error::image(
                     reference.name(),
-                    format!("a reference of {} x {} pixels, as {}", frame.width(), frame.height(), frame.name()),
-                    format!("{} x {}", reference.width(), reference.height()),
+                    format!("a reference of {} pixels, as {}", frame.size(), frame.name()),
+                    reference.size().to_string(),
                 ));
             }
             self.write_frame(reference, &placement, scratch, &mut out[half..]);
@@ -310,8 +314,8 @@ impl Preprocess {
         lines: &mut Lines<T>,
         out: &mut [f32],
     ) {
-        let size = |(width, height): (u32, u32)| (width as usize, height as usize);
-        let mut source = Source { values, channels, size: size(at.source) };
+        let size = |size: Size| (size.width as usize, size.height as usize);
+        let mut source = Source { values, channels, size: size(at.frame()) };
         if self.channels == Channels::Gray && channels == 3 {
             lines.gray.resize(values.len() / 3, T::default());
             luma(values, &mut lines.gray);
@@ -320,7 +324,7 @@ impl Preprocess {
         let norms = std::array::from_fn(|plane| Norm::new(self, plane));
         let mut tensor = Planes { config: self, at, gray: source.channels == 1, norms, out };
         let rows = tensor.pad();
-        lines.resize.run(source, size(at.resized), self.resize, self.antialias, rows, &mut tensor);
+        lines.resize.run(source, size(at.resized()), self.resize, self.antialias, rows, &mut tensor);
     }
 }
 
@@ -337,8 +341,8 @@ struct Planes<'a> {
 impl Planes<'_> {
     /// Fills the rows that the picture does not reach, and tells which rows of the picture lie in the tensor.
     fn pad(&mut self) -> Range<usize> {
-        let (width, height) = (self.at.model.0 as usize, i64::from(self.at.model.1));
-        let (top, bottom) = (self.at.offset.1, self.at.offset.1 + i64::from(self.at.resized.1));
+        let (width, height) = (self.at.model().width as usize, i64::from(self.at.model().height));
+        let (top, bottom) = (self.at.offset().1, self.at.offset().1 + i64::from(self.at.resized().height));
         let (above, end) = (top.clamp(0, height) as usize, bottom.clamp(0, height) as usize);
         for (norm, plane) in self.norms.iter().zip(self.out.chunks_exact_mut(width * height as usize)) {
             let padding = norm.padding();
@@ -351,9 +355,9 @@ impl Planes<'_> {
 
 impl Sink for Planes<'_> {
     fn rows<V: Level>(&mut self, y: usize, channel: usize, values: &[V]) {
-        let (width, height) = (self.at.model.0 as usize, self.at.model.1 as usize);
-        let (left, y) = (self.at.offset.0, (y as i64 + self.at.offset.1) as usize);
-        let resized = self.at.resized.0 as usize;
+        let (width, height) = (self.at.model().width as usize, self.at.model().height as usize);
+        let (left, y) = (self.at.offset().0, (y as i64 + self.at.offset().1) as usize);
+        let resized = self.at.resized().width as usize;
         let first = left.max(0) as usize;
         let end = (left + resized as i64).clamp(0, width as i64) as usize;
         for (number, plane) in self.out.chunks_exact_mut(width * height).enumerate() {
@@ -433,7 +437,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn write(config: &Preprocess, frame: &Frame) -> Vec<f32> {
-        let mut out = vec![f32::NAN; config.tensor_channels() * (config.size[0] * config.size[1]) as usize];
+        let mut out = vec![f32::NAN; config.tensor_channels() * config.size.area() as usize];
         config.write(frame, None, &mut Scratch::default(), &mut out).unwrap();
         out
     }
@@ -443,7 +447,7 @@ mod tests {
     }
 
     fn config(height: u32, width: u32, channels: Channels, fit: Fit) -> Preprocess {
-        Preprocess { channels, fit, scale: 1.0, ..Preprocess::new(height, width) }
+        Preprocess { channels, fit, scale: 1.0, ..Preprocess::new(Size::new(width, height)) }
     }
 
     proptest! {
@@ -468,17 +472,32 @@ mod tests {
     fn letterbox_pads_as_ultralytics() {
         // LetterBox((640, 640)) on 1333x800: r = 640/1333, new = (640, 384), dh = 128; on 641x480 at 640: 480 * r =
         // 479.25 -> 479, dh = 80.5 -> top round(80.4) = 80.
-        let c = Preprocess::new(640, 640);
-        assert_eq!((c.placement(1333, 800).resized, c.placement(1333, 800).offset), ((640, 384), (0, 128)));
-        assert_eq!((c.placement(641, 480).resized, c.placement(641, 480).offset), ((640, 479), (0, 80)));
-        assert_eq!((c.placement(640, 640).resized, c.placement(640, 640).offset), ((640, 640), (0, 0)));
+        let c = Preprocess::new(Size::new(640, 640));
+        assert_eq!(
+            (c.placement(Size::new(1333, 800)).resized(), c.placement(Size::new(1333, 800)).offset()),
+            (Size::new(640, 384), (0, 128))
+        );
+        assert_eq!(
+            (c.placement(Size::new(641, 480)).resized(), c.placement(Size::new(641, 480)).offset()),
+            (Size::new(640, 479), (0, 80))
+        );
+        assert_eq!(
+            (c.placement(Size::new(640, 640)).resized(), c.placement(Size::new(640, 640)).offset()),
+            (Size::new(640, 640), (0, 0))
+        );
         // LetterBox((640, 640), auto=True, stride=32): 1333x800 needs no padding; 641x480 becomes 640x479, and 161 rows
         // of padding leave 1; 300x640 is 300 wide, and 340 columns leave 20.
         let c = Preprocess { stride: Some(32), ..c };
-        let of = |w, h| (c.placement(w, h).model, c.placement(w, h).resized, c.placement(w, h).offset);
-        assert_eq!(of(1333, 800), ((640, 384), (640, 384), (0, 0)));
-        assert_eq!(of(641, 480), ((640, 480), (640, 479), (0, 0)));
-        assert_eq!(of(300, 640), ((320, 640), (300, 640), (10, 0)));
+        let of = |w, h| {
+            (
+                c.placement(Size::new(w, h)).model(),
+                c.placement(Size::new(w, h)).resized(),
+                c.placement(Size::new(w, h)).offset(),
+            )
+        };
+        assert_eq!(of(1333, 800), (Size::new(640, 384), Size::new(640, 384), (0, 0)));
+        assert_eq!(of(641, 480), (Size::new(640, 480), Size::new(640, 479), (0, 0)));
+        assert_eq!(of(300, 640), (Size::new(320, 640), Size::new(300, 640), (10, 0)));
     }
 
     #[test]
@@ -499,10 +518,16 @@ mod tests {
     fn crop_rounds_as_torchvision() {
         // Resize(160) of 640x360 is 284x160 (284.4), CenterCrop(160) begins at round(62.0); Resize(144) of 233x141 is
         // 237x144 (237.96), CenterCrop(128) begins at round(54.5) = 54 and round(8.0) = 8.
-        let c = Preprocess { fit: Fit::Crop, ..Preprocess::new(160, 160) };
-        assert_eq!((c.placement(640, 360).resized, c.placement(640, 360).offset), ((284, 160), (-62, 0)));
-        let c = Preprocess { fit: Fit::Crop, shorter: Some(144), ..Preprocess::new(128, 128) };
-        assert_eq!((c.placement(233, 141).resized, c.placement(233, 141).offset), ((237, 144), (-54, -8)));
+        let c = Preprocess { fit: Fit::Crop, ..Preprocess::new(Size::new(160, 160)) };
+        assert_eq!(
+            (c.placement(Size::new(640, 360)).resized(), c.placement(Size::new(640, 360)).offset()),
+            (Size::new(284, 160), (-62, 0))
+        );
+        let c = Preprocess { fit: Fit::Crop, shorter: Some(144), ..Preprocess::new(Size::new(128, 128)) };
+        assert_eq!(
+            (c.placement(Size::new(233, 141)).resized(), c.placement(Size::new(233, 141)).offset()),
+            (Size::new(237, 144), (-54, -8))
+        );
         assert!(Preprocess { shorter: Some(127), ..c }.problem().unwrap().contains("shorter: expected 128"));
     }
 
@@ -546,13 +571,13 @@ mod tests {
 
     #[test]
     fn bad_numbers_are_named() {
-        let mut c = Preprocess::new(2, 2);
+        let mut c = Preprocess::new(Size::new(2, 2));
         assert_eq!(c.problem(), None);
         c.std = vec![0.0];
         assert!(c.problem().unwrap().contains("std"));
         c.std = vec![1.0, 1.0];
         assert!(c.problem().unwrap().contains("1 or 3"));
-        assert!(Preprocess::new(0, 2).problem().unwrap().contains("size"));
+        assert!(Preprocess::new(Size::new(2, 0)).problem().unwrap().contains("size"));
     }
 
     proptest! {
@@ -563,16 +588,16 @@ mod tests {
             stride in proptest::option::of(1u32..64),
             x in 0.0..1.0f64, y in 0.0..1.0f64,
         ) {
-            let p = Preprocess { fit, stride, ..Preprocess::new(mh, mw) }.placement(w, h);
+            let p = Preprocess { fit, stride, ..Preprocess::new(Size::new(mw, mh)) }.placement(Size::new(w, h));
             let (x, y) = (x * f64::from(w), y * f64::from(h));
             let (mx, my) = p.to_model(x, y);
-            let (bx, by) = p.to_source(mx, my);
+            let (bx, by) = p.to_frame(mx, my);
             prop_assert!((bx - x).abs() < 1e-6 && (by - y).abs() < 1e-6);
             match fit {
                 Fit::Letterbox | Fit::Stretch | Fit::Source => {
-                    prop_assert!(mx >= -1e-9 && my >= -1e-9 && mx <= f64::from(p.model.0) + 1e-9 && my <= f64::from(p.model.1) + 1e-9);
+                    prop_assert!(mx >= -1e-9 && my >= -1e-9 && mx <= f64::from(p.model().width) + 1e-9 && my <= f64::from(p.model().height) + 1e-9);
                 }
-                Fit::Crop => prop_assert!(p.resized.0 >= mw && p.resized.1 >= mh),
+                Fit::Crop => prop_assert!(p.resized().width >= mw && p.resized().height >= mh),
             }
         }
     }

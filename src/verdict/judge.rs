@@ -7,6 +7,7 @@ use super::policy::Policy;
 use super::rule::{Limit, Quantity, Rule};
 use super::scene::Scene;
 use crate::defect::Defect;
+use crate::geometry::Size;
 
 /// What becomes of a panel. Ordered: a worse verdict is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,12 +61,11 @@ enum State {
 }
 
 impl Policy {
-    /// Judges the defects of one panel, of all its frames together. `frames` are their sizes in pixels, width before
-    /// height, in the order that [`Defect::frame`] counts them; rules need them for zones and densities.
+    /// Judges the defects of one panel, of all its frames together. `frames` are their sizes, in the order that [`Defect::frame`] counts them; rules need them for zones and densities.
     ///
     /// The verdict depends on the set of defects, not on their order, and one defect more never makes it better. A
     /// defect on a frame that `frames` does not have goes to review, where the policy has rules.
-    pub fn judge(&self, defects: &[Defect], frames: &[[u32; 2]]) -> Judgement {
+    pub fn judge(&self, defects: &[Defect], frames: &[Size]) -> Judgement {
         let scene = Scene::new(defects, frames, &self.zones);
         let mut states = vec![State::Open; defects.len()];
         let mut findings: Vec<(Verdict, String)> = Vec::new();
@@ -227,7 +227,7 @@ mod tests {
     use crate::geometry::PixelBox;
     use crate::verdict::Limits;
 
-    const FRAMES: [[u32; 2]; 2] = [[200, 100], [200, 100]];
+    const FRAMES: [Size; 2] = [Size::new(200, 100), Size::new(200, 100)];
 
     /// A policy at 0.1 mm a pixel with review from 0.2 and fail from 0.6.
     fn policy(rules: &str) -> Policy {

@@ -58,7 +58,7 @@ pub struct Limits {
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use panelqc::{Confidence, Defect, PixelBox, Policy, Verdict};
+/// use panelqc::{Confidence, Defect, PixelBox, Policy, Size, Verdict};
 ///
 /// let text = r#"
 /// schema = 1
@@ -108,11 +108,11 @@ pub struct Limits {
 ///     let sure = Confidence::new(0.5).ok_or("a confidence")?;
 ///     Ok::<_, &str>(Defect::new("scratch".into(), sure, PixelBox::new(x0, 500.0, x1, 504.0)))
 /// };
-/// let judgement = policy.judge(&[scratch(400.0, 555.0)?, scratch(700.0, 720.0)?], &[[1920, 1080]]);
+/// let judgement = policy.judge(&[scratch(400.0, 555.0)?, scratch(700.0, 720.0)?], &[Size::new(1920, 1080)]);
 /// assert_eq!(judgement.verdict, Verdict::Fail);
 /// assert_eq!(judgement.reasons, [r#"rule "scratch in active area" (major): length 3.1 mm >= 2 mm"#]);
 /// // The short one alone passes, and the reason says why.
-/// let judgement = policy.judge(&[scratch(700.0, 720.0)?], &[[1920, 1080]]);
+/// let judgement = policy.judge(&[scratch(700.0, 720.0)?], &[Size::new(1920, 1080)]);
 /// assert_eq!(judgement.verdict, Verdict::Pass);
 /// assert_eq!(judgement.reasons, [r#"rule "hairline": length 0.4 mm < 0.5 mm"#]);
 /// # Ok(())

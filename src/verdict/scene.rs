@@ -5,13 +5,14 @@ use geo::MultiPolygon;
 use super::rule::{Quantity, Rule};
 use super::zone::{self, Shape, Zone};
 use crate::defect::Defect;
+use crate::geometry::Size;
 
 /// The defects of one panel on its frames, and what a rule may ask about them. Shapes and zones are worked out when
 /// they are asked for: most policies need none.
 pub(super) struct Scene<'a> {
     defects: &'a [Defect],
     /// Width and height of each frame in pixels.
-    frames: &'a [[u32; 2]],
+    frames: &'a [Size],
     zones: &'a [Zone],
     shapes: Vec<OnceCell<Shape>>,
     extents: Vec<OnceCell<[f64; 2]>>,
@@ -20,7 +21,7 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(defects: &'a [Defect], frames: &'a [[u32; 2]], zones: &'a [Zone]) -> Self {
+    pub(super) fn new(defects: &'a [Defect], frames: &'a [Size], zones: &'a [Zone]) -> Self {
         Scene {
             defects,
             frames,
@@ -32,7 +33,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The frame that a defect is on, and its size; `None` when there is no such frame.
-    pub(super) fn frame(&self, defect: usize) -> Option<(usize, [u32; 2])> {
+    pub(super) fn frame(&self, defect: usize) -> Option<(usize, Size)> {
         let frame = self.defects[defect].frame.unwrap_or(0);
         self.frames.get(frame).map(|&size| (frame, size))
     }
@@ -40,7 +41,7 @@ impl<'a> Scene<'a> {
     /// A quantity of one defect, lengths and areas in pixels.
     pub(super) fn measure(&self, defect: usize, quantity: Quantity) -> f64 {
         let extent = || {
-            let size = self.frame(defect).map_or([0, 0], |(_, size)| size);
+            let size = self.frame(defect).map_or(Size::default(), |(_, size)| size);
             self.extents[defect].get_or_init(|| self.shape(defect, size).extent())
         };
         match quantity {
@@ -65,7 +66,7 @@ impl<'a> Scene<'a> {
         frames
             .map(|(frame, size)| match &rule.zones {
                 Some(zones) => zone::area(zones.iter().map(|&zone| self.part(frame, zone))),
-                None => f64::from(size[0]) * f64::from(size[1]),
+                None => size.area() as f64,
             })
             .sum()
     }
@@ -86,7 +87,7 @@ impl<'a> Scene<'a> {
         nearest
     }
 
-    fn shape(&self, defect: usize, size: [u32; 2]) -> &Shape {
+    fn shape(&self, defect: usize, size: Size) -> &Shape {
         self.shapes[defect].get_or_init(|| Shape::of(&self.defects[defect], size))
     }
 

@@ -1,6 +1,7 @@
 use super::judge::Verdict;
 use super::policy::{Limits, Policy};
 use crate::defect::Defect;
+use crate::geometry::Size;
 
 /// How a panel's verdict depends on the `[default]` limits, everything else in the policy left as it is.
 impl Policy {
@@ -14,7 +15,7 @@ impl Policy {
 
     /// The highest review limit at which the panel still does not pass: without rules, its highest confidence. 0 when
     /// it passes at any limit; infinite when a rule, or a limit of a kind, keeps it from passing at any.
-    pub fn review_score(&self, defects: &[Defect], frames: &[[u32; 2]]) -> f32 {
+    pub fn review_score(&self, defects: &[Defect], frames: &[Size]) -> f32 {
         self.turn(defects, |review| {
             let limits = Limits { review, fail: f32::INFINITY };
             self.with_default(limits).judge(defects, frames).verdict != Verdict::Pass
@@ -22,7 +23,7 @@ impl Policy {
     }
 
     /// The highest fail limit at which the panel still fails, with this review limit; 0 and infinite as above.
-    pub fn fail_score(&self, defects: &[Defect], frames: &[[u32; 2]], review: f32) -> f32 {
+    pub fn fail_score(&self, defects: &[Defect], frames: &[Size], review: f32) -> f32 {
         self.turn(defects, |fail| {
             self.with_default(Limits { review, fail }).judge(defects, frames).verdict == Verdict::Fail
         })
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn without_rules_a_score_is_the_highest_confidence() {
-        let (plain, frames) = (policy(""), [[100, 100]]);
+        let (plain, frames) = (policy(""), [Size::new(100, 100)]);
         let found = defects(&[("a", 0.2, 5.0), ("b", 0.7, 5.0), ("a", 0.4, 5.0)]);
         assert_eq!(plain.review_score(&found, &frames), 0.7);
         assert_eq!(plain.fail_score(&found, &frames, 0.1), 0.7);
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn rules_and_kinds_have_their_say() {
-        let frames = [[100, 100]];
+        let frames = [Size::new(100, 100)];
         let found = defects(&[("dust", 0.9, 3.0), ("a", 0.4, 30.0)]);
         // Small dust passes: the other defect counts. A large one fails at any limit.
         let dust =

@@ -5,6 +5,7 @@ use geo::{
 use serde::Deserialize;
 
 use crate::defect::Defect;
+use crate::geometry::Size;
 
 /// What is less in common, in square pixels, is taken for the rounding of the calculation.
 const LEAST_OVERLAP: f64 = 1e-3;
@@ -98,11 +99,11 @@ fn polygon(points: Vec<Vec<f64>>) -> Result<Polygon, String> {
 
 impl Zone {
     /// Its part of frame number `frame`, of `size` (width, height) in pixels.
-    pub(super) fn on(&self, frame: usize, size: [u32; 2]) -> MultiPolygon {
+    pub(super) fn on(&self, frame: usize, size: Size) -> MultiPolygon {
         if self.frame.is_some_and(|only| only != frame) {
             return MultiPolygon::new(Vec::new());
         }
-        let [width, height] = size.map(f64::from);
+        let (width, height) = (f64::from(size.width), f64::from(size.height));
         let whole = rectangle(0.0, 0.0, width, height);
         let (form, invert) = match &self.form {
             Form::Polygon(polygon) => (polygon.clone(), self.invert),
@@ -122,7 +123,7 @@ pub(super) struct Shape(MultiPolygon);
 impl Shape {
     /// The pixels of the mask where there is one, otherwise the oriented box, otherwise the box. A box without an area
     /// is taken for one pixel wide, and one that is no box for the whole frame: it must not slip through.
-    pub(super) fn of(defect: &Defect, size: [u32; 2]) -> Self {
+    pub(super) fn of(defect: &Defect, size: Size) -> Self {
         if let Some(mask) = defect.mask.as_ref().filter(|mask| mask.area() > 0) {
             let pixels: Vec<Polygon> = mask
                 .runs()
@@ -143,7 +144,7 @@ impl Shape {
         let bbox = defect.bbox;
         let [x0, y0, x1, y1] = [bbox.x0, bbox.y0, bbox.x1, bbox.y1].map(f64::from);
         if ![x0, y0, x1, y1].iter().all(|v| v.is_finite()) {
-            return Shape(rectangle(0.0, 0.0, f64::from(size[0]), f64::from(size[1])).into());
+            return Shape(rectangle(0.0, 0.0, f64::from(size.width), f64::from(size.height)).into());
         }
         let side = |a: f64, b: f64| if b > a { (a, b) } else { ((a + b) / 2.0 - 0.5, (a + b) / 2.0 + 0.5) };
         let ((x0, x1), (y0, y1)) = (side(x0, x1), side(y0, y1));
@@ -198,12 +199,12 @@ mod tests {
     }
 
     fn boxed(x0: f32, y0: f32, x1: f32, y1: f32) -> Shape {
-        Shape::of(&defect(PixelBox::new(x0, y0, x1, y1)), [100, 80])
+        Shape::of(&defect(PixelBox::new(x0, y0, x1, y1)), Size::new(100, 80))
     }
 
     fn masked(inside: impl FnMut(u32, u32) -> bool) -> Shape {
         let whole = PixelBox::new(0.0, 0.0, 100.0, 80.0);
-        Shape::of(&defect(whole).with_mask(Mask::from_fn(100, 80, inside)), [100, 80])
+        Shape::of(&defect(whole).with_mask(Mask::from_fn(Size::new(100, 80), inside)), Size::new(100, 80))
     }
 
     fn zone(form: Form, invert: bool, frame: Option<usize>) -> Zone {
@@ -215,7 +216,7 @@ mod tests {
     }
 
     fn area_of(zone: &Zone) -> f64 {
-        zone.on(0, [100, 80]).unsigned_area()
+        zone.on(0, Size::new(100, 80)).unsigned_area()
     }
 
     #[test]
@@ -231,26 +232,26 @@ mod tests {
         }
         let beyond = polygon(vec![vec![50.0, -9.0], vec![900.0, -9.0], vec![900.0, 900.0], vec![50.0, 900.0]]).unwrap();
         assert_eq!(area_of(&zone(Form::Polygon(beyond), false, None)), 4000.0);
-        assert_eq!(zone(triangle(), false, Some(1)).on(0, [100, 80]).unsigned_area(), 0.0);
-        assert!(zone(triangle(), false, Some(1)).on(1, [100, 80]).unsigned_area() > 0.0);
+        assert_eq!(zone(triangle(), false, Some(1)).on(0, Size::new(100, 80)).unsigned_area(), 0.0);
+        assert!(zone(triangle(), false, Some(1)).on(1, Size::new(100, 80)).unsigned_area() > 0.0);
     }
 
     #[test]
     fn the_area_of_several_zones_counts_what_they_share_once() {
-        let parts = [10.0, 20.0].map(|margin| zone(Form::Margin(margin), false, None).on(0, [100, 80]));
+        let parts = [10.0, 20.0].map(|margin| zone(Form::Margin(margin), false, None).on(0, Size::new(100, 80)));
         assert_eq!(area(parts.iter()), 8000.0 - 60.0 * 40.0);
         assert_eq!(area([].into_iter()), 0.0);
     }
 
     #[test]
     fn a_defect_that_only_touches_a_zone_is_not_in_it() {
-        let rim = zone(Form::Margin(10.0), false, None).on(0, [100, 80]);
-        let inner = zone(Form::Margin(10.0), true, None).on(0, [100, 80]);
+        let rim = zone(Form::Margin(10.0), false, None).on(0, Size::new(100, 80));
+        let inner = zone(Form::Margin(10.0), true, None).on(0, Size::new(100, 80));
         let both = |shape: Shape| (shape.overlaps(&rim), shape.overlaps(&inner));
         assert_eq!(both(boxed(10.0, 10.0, 90.0, 70.0)), (false, true));
         assert_eq!(both(boxed(9.9, 10.0, 20.0, 20.0)), (true, true));
         assert_eq!(both(boxed(0.0, 0.0, 10.0, 10.0)), (true, false));
-        let slanting = zone(triangle(), false, None).on(0, [100, 80]);
+        let slanting = zone(triangle(), false, None).on(0, Size::new(100, 80));
         // The corner (30, 30) lies on the slanting side.
         assert!(!boxed(30.0, 30.0, 40.0, 40.0).overlaps(&slanting));
         assert!(boxed(29.0, 29.0, 40.0, 40.0).overlaps(&slanting));
@@ -261,14 +262,14 @@ mod tests {
 
     #[test]
     fn a_defect_that_has_no_area_or_no_place_does_not_slip_through() {
-        let inner = zone(Form::Margin(10.0), true, None).on(0, [100, 80]);
+        let inner = zone(Form::Margin(10.0), true, None).on(0, Size::new(100, 80));
         assert!(boxed(50.0, 40.0, 50.0, 40.0).overlaps(&inner), "a point");
         assert_eq!(boxed(50.0, 40.0, 60.0, 40.0).extent(), [10.0, 1.0]);
         assert!(boxed(f32::NAN, 40.0, 60.0, 50.0).overlaps(&inner));
         assert!(masked(|_, _| false).overlaps(&inner), "an empty mask falls back to the box");
         let mut spoilt = defect(PixelBox::new(40.0, 30.0, 50.0, 40.0));
         spoilt.corners = Some([[f32::NAN; 2]; 4]);
-        assert_eq!(Shape::of(&spoilt, [100, 80]).extent(), [10.0, 10.0]);
+        assert_eq!(Shape::of(&spoilt, Size::new(100, 80)).extent(), [10.0, 10.0]);
     }
 
     #[test]
@@ -281,7 +282,7 @@ mod tests {
         let mut turned = defect(PixelBox::new(10.0, 10.0, 45.0, 45.0));
         // 3-4-5: sides of 50 and 5.
         turned.corners = Some([[13.0, 10.0], [43.0, 50.0], [39.0, 53.0], [9.0, 13.0]]);
-        let [length, width] = Shape::of(&turned, [100, 80]).extent();
+        let [length, width] = Shape::of(&turned, Size::new(100, 80)).extent();
         assert!((length - 50.0).abs() < 1e-5 && (width - 5.0).abs() < 1e-5, "{length} {width}");
     }
 

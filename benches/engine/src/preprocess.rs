@@ -3,7 +3,7 @@ use std::hint::black_box;
 use fast_image_resize as fir;
 use fir::images::{TypedImage, TypedImageRef};
 use fir::pixels::{U8, U8x3};
-use panelqc::{Batch, Channels, Fit, Frame, Kernel, Pixels, Preprocess};
+use panelqc::{Batch, Channels, Fit, Frame, Kernel, Pixels, Preprocess, Size};
 use serde_json::json;
 
 use super::Failure;
@@ -21,7 +21,7 @@ pub(super) fn serve(cases: &str) -> Result<(), Failure> {
         let panels = cases.get(name)?.loaded()?;
         let frames: Vec<&Frame> = panels.iter().map(|panel| &panel.frames()[0]).collect();
         let config = |kernel| {
-            let mut config = Preprocess::new(SIDE, SIDE);
+            let mut config = Preprocess::new(Size::new(SIDE, SIDE));
             config.fit = Fit::Stretch;
             config.resize = kernel;
             config.channels = if frames[0].channels() == 1 { Channels::Gray } else { Channels::Rgb };

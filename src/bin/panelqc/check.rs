@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use panelqc::{Frame, Golden, Inspector, Panel, Pixels, Policy, init_runtime};
+use panelqc::{Frame, Golden, Inspector, Panel, Pixels, Policy, Size, init_runtime};
 
 use super::Failure;
 use super::engine::LoadArgs;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     writeln!(out, "kinds     {}", kinds.join(", "))?;
 
     // A gray picture of the model's own size: the graph has to run on it and give numbers that decode.
-    let [height, width] = manifest.input.size;
+    let Size { width, height } = manifest.input.size;
     let gray = Frame::new(width, height, Pixels::Gray8(vec![127; width as usize * height as usize]))?;
     let mut panel = Panel::new("gray", gray.clone());
     if manifest.input.reference {

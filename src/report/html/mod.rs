@@ -18,7 +18,7 @@ use super::panel_report::PanelReport;
 use crate::defect::Kind;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
-use crate::geometry::{Mask, PixelBox};
+use crate::geometry::{Mask, PixelBox, Size};
 use crate::model::OutputConfig;
 use crate::verdict::{Guarantee, Limits, Policy};
 
@@ -308,7 +308,7 @@ fn compact(defect: &mut Map<String, Value>) {
     defect.retain(|_, value| !value.is_null());
     let mask = defect.get("mask").and_then(|mask| {
         let size = |at: usize| u32::try_from(mask["size"][at].as_u64()?).ok();
-        Mask::from_coco_counts(size(1)?, size(0)?, mask["counts"].as_str()?)
+        Mask::from_coco_counts(Size::new(size(1)?, size(0)?), mask["counts"].as_str()?)
     });
     match mask.map(|mask| serde_json::to_value(mask.shrink(MASK_EDGE))) {
         Some(Ok(mask)) => defect.insert("mask".to_owned(), mask),
@@ -496,7 +496,7 @@ mod tests {
 
     #[test]
     fn masks_and_lists_of_defects_have_a_limit() {
-        let mask = Mask::from_fn(1000, 600, |x, y| x < 500 && y < 300);
+        let mask = Mask::from_fn(Size::new(1000, 600), |x, y| x < 500 && y < 300);
         let defect = json!({"kind": "k", "confidence": 0.5, "box": [0, 0, 500, 300], "area_px": 150_000, "mask": mask});
         let mut report = HtmlReport::new("t", HtmlOptions::default());
         report.add_line(&line("p", &json!({"defects": vec![defect; 130]})), None, &[]).unwrap();
@@ -505,7 +505,7 @@ mod tests {
         assert_eq!((panel["defects"].as_array().unwrap().len(), &panel["more"]), (100, &30.into()));
         let mask = &panel["defects"][0]["mask"];
         assert_eq!(mask["size"], json!([192, 320]));
-        let small = Mask::from_coco_counts(320, 192, mask["counts"].as_str().unwrap()).unwrap();
+        let small = Mask::from_coco_counts(Size::new(320, 192), mask["counts"].as_str().unwrap()).unwrap();
         assert_eq!(small.area(), 160 * 96);
     }
 
