@@ -8,7 +8,7 @@ use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use panelqc::{
-    Batch, Channels, Decoder, Fit, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels, Preprocess, Size,
+    Batch, Channels, Fit, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels, Preprocess, Proposals, Size,
 };
 
 fn frame(width: u32, height: u32, channels: u32) -> Frame {
@@ -63,9 +63,11 @@ fn decode(c: &mut Criterion) {
         batch.push(&panel.frames()[0], panel.reference()).expect("it fits");
         let mut outputs = Outputs::default();
         model.run(batch.view(), &mut outputs).expect("it runs");
-        let decoder = Decoder::new(&model);
+        let (decoder, mut found) = (model.decoder(), Proposals::default());
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
-            b.iter(|| decoder.decode(black_box(&outputs), 0, &batch.placements()[0]).expect("finite numbers"));
+            b.iter(|| {
+                decoder.decode(black_box(&outputs), 0, &batch.placements()[0], &mut found).expect("finite numbers")
+            });
         });
     }
     group.finish();

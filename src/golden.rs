@@ -6,10 +6,10 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::defect::{Defect, Kind};
+use crate::engine::Inspector;
 use crate::error::{Error, Result};
 use crate::frame::{FrameLimits, Panel, PanelFiles};
 use crate::geometry::PixelBox;
-use crate::inspector::Inspector;
 use crate::model::Model;
 use crate::tensor::Batch;
 
@@ -74,7 +74,7 @@ impl Golden {
     /// [`Error::Model`] for a file that is missing or that cannot be used.
     pub fn load(model: &Model) -> Result<Option<Self>> {
         let Some(config) = &model.manifest().golden else { return Ok(None) };
-        let folder = model.folder().join(&config.folder);
+        let folder = model.folder().unwrap_or(Path::new("")).join(&config.folder);
         let unusable = |file: &str, expected: &str, e: String| Error::model(&folder.join(file), expected, e);
         let text = fs::read_to_string(folder.join(LINES))
             .map_err(|e| unusable(LINES, "the golden images' results", e.to_string()))?;

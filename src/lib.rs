@@ -40,40 +40,42 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod binomial;
-mod decode;
 mod defect;
+mod engine;
 mod error;
 mod frame;
 mod geometry;
 mod golden;
 mod hash;
+mod head;
 mod idle;
-mod inspector;
 mod model;
 mod report;
-mod station;
+mod runtime;
 mod tensor;
 mod verdict;
 
 pub mod dataset;
 pub mod metrics;
 
-pub use decode::{DecodeScratch, Decoded, Decoder};
 pub use defect::{Confidence, Defect, Kind};
+pub use engine::{
+    CancelToken, InspectBatch, InspectBatchWith, Inspector, InspectorBuilder, Progress, Station, StationOptions, Ticket,
+};
 pub use error::{Error, Fault, Result, RuntimeError};
 pub use frame::{BitDepth, Frame, FrameLimits, Panel, PanelFiles, PanelInput, Pixels, find_panels};
 pub use geometry::{Mask, PixelBox, Placement, Polygon, Region, Size};
 pub use golden::{Golden, Replay};
-pub use inspector::{CancelToken, InspectBatch, Inspector, InspectorBuilder, Progress};
-pub use model::{
-    Activation, Format, GoldenConfig, Manifest, Model, ModelOptions, Normalize, OutputConfig, Outputs, Port, Precision,
-    Provider, RuntimeInfo, Signature, Task, init_runtime,
+pub use head::{
+    Activation, Candidate, Context, Decoded, Decoder, Format, Head, HeadFormat, Normalize, OutputConfig, Proposals,
+    Search, Slot, Suppression, Task, conformance,
 };
+pub use model::{GoldenConfig, Manifest, Model, ModelOptions, Precision};
 pub use report::{
     CocoWriter, CsvWriter, HtmlLabel, HtmlOptions, HtmlReport, JsonlWriter, Overlay, PanelError, PanelReport, Status,
     Timings, Trace,
 };
-pub use station::{Station, StationOptions, Ticket};
+pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
 pub use verdict::{
     Bounded, Calibrated, Calibration, Guarantee, Judgement, Limits, Method, Monitor, Policy, ScoredPanel, Verdict,

@@ -5,8 +5,7 @@ use allocation_counter::measure;
 use common::{board, cell, project};
 use image::{DynamicImage, GrayImage};
 use panelqc::{
-    Batch, Channels, DecodeScratch, Decoded, Decoder, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels,
-    Preprocess, Size,
+    Batch, Channels, Decoded, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels, Preprocess, Proposals, Size,
 };
 
 mod common;
@@ -78,13 +77,13 @@ fn resizing_allocates_nothing() {
 }
 
 /// Decodes what the model makes of a panel twice, and gives the second time's result and allocations.
-fn decoding(model: &Model, panel: &Panel, floor: f32, scratch: &mut DecodeScratch) -> (Decoded, u64) {
-    let decoder = Decoder::new(model).with_floors(|_| floor);
+fn decoding(model: &Model, panel: &Panel, floor: f32, scratch: &mut Proposals) -> (Decoded, u64) {
+    let decoder = model.decoder().with_floors(|_| floor);
     let mut batch = Batch::new(&model.manifest().input, 1);
     push(&mut batch, panel);
     let mut outputs = Outputs::default();
     model.run(batch.view(), &mut outputs).unwrap();
-    let mut decode = || decoder.decode_with(&outputs, 0, &batch.placements()[0], scratch).unwrap();
+    let mut decode = || decoder.decode(&outputs, 0, &batch.placements()[0], scratch).unwrap();
     decode();
     let mut decoded = None;
     let counted = measure(|| decoded = Some(decode()));
@@ -116,7 +115,7 @@ fn a_file_is_read_into_memory_that_is_used_again() {
 fn decoding_allocates_the_defects_alone() {
     for name in ["pcb", "solar-cell"] {
         let model = Model::load(project("models").join(name)).unwrap();
-        let mut scratch = DecodeScratch::default();
+        let mut scratch = Proposals::default();
         let (mut empty, mut found) = (0, 0);
         for panel in panels(name) {
             for floor in [1.1, 0.3, 0.0] {

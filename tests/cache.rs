@@ -40,7 +40,7 @@ fn results_with_and_without_it_are_the_same_to_the_bit() {
             let plain = reports(&model, &options, &images);
             assert!(plain.iter().any(|report| !report.defects.is_empty()));
             let folder = dir.path().join(format!("{precision:?}/deep"));
-            options.cache = Some(folder.clone());
+            options.graph.cache = Some(folder.clone());
             assert_eq!(reports(&model, &options, &images), plain, "{precision:?}, made");
             let made = kept(&folder);
             assert_eq!(made.len(), 1);
@@ -59,7 +59,7 @@ fn weights_in_a_file_of_their_own_and_a_manifest_in_the_graph_work_too() {
         let images = project("tests/parity/images/wide-233x141.png");
         let plain = reports(&model, &ModelOptions::default(), &images);
         let mut options = ModelOptions::default();
-        options.cache = Some(dir.path().to_path_buf());
+        options.graph.cache = Some(dir.path().to_path_buf());
         assert_eq!(reports(&model, &options, &images), plain, "{case}, made");
         assert_eq!(reports(&model, &options, &images), plain, "{case}, kept");
         assert_eq!(kept(dir.path()).len(), 1);
@@ -72,7 +72,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     let file = dir.path().join("file");
     fs::write(&file, "x").unwrap();
     let mut options = ModelOptions::default();
-    options.cache = Some(file.join("cache"));
+    options.graph.cache = Some(file.join("cache"));
     let error = Model::load_with(project("models/solar-cell"), &options).unwrap_err();
     assert!(matches!(error, Error::Io { .. }) && error.fault() == Fault::System);
     assert!(error.to_string().contains("file/cache") || error.to_string().contains("file\\cache"), "{error}");

@@ -11,7 +11,7 @@ mod common;
 
 fn options(provider: Provider) -> ModelOptions {
     let mut options = ModelOptions::default();
-    options.provider = provider;
+    options.graph.provider = provider;
     options
 }
 
@@ -28,7 +28,7 @@ fn a_provider_that_is_not_there_is_refused() {
     for provider in all {
         for share in [false, true] {
             let mut options = options(provider);
-            options.share_with_cpu = share;
+            options.graph.share_with_cpu = share;
             let error = match Model::load_with(project("models/solar-cell"), &options) {
                 Err(error) => error,
                 Ok(model) => {
@@ -90,7 +90,7 @@ fn every_command_that_loads_a_model_takes_the_options() {
         );
     }
     let mut cached = options(Provider::DirectMl);
-    cached.cache = Some(dir.path().to_path_buf());
+    cached.graph.cache = Some(dir.path().to_path_buf());
     assert_eq!(Model::load_with(&model, &cached).unwrap_err().fault(), Fault::Caller);
 }
 

@@ -16,9 +16,9 @@ use super::segments::{PixelOverlap, SegmentScores};
 use super::verdicts::VerdictRates;
 use crate::dataset::{DataFormat, Label, Sample, Truth};
 use crate::defect::{Defect, Kind};
+use crate::engine::Inspector;
 use crate::geometry::Size;
-use crate::inspector::Inspector;
-use crate::model::{OutputConfig, Task};
+use crate::head::{OutputConfig, Task};
 use crate::report::{PanelReport, Status, Timings, Trace};
 use crate::verdict::Verdict;
 

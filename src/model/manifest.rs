@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::defect::Kind;
+use super::options::Precision;
 use crate::error::{Error, Result};
+use crate::head::{OutputConfig, Task};
 use crate::tensor::Preprocess;
 
 /// `model.toml`: what the graph is fed and what its outputs mean. Unknown keys are refused.
@@ -44,226 +44,6 @@ pub struct GoldenConfig {
     pub folder: String,
 }
 
-/// The numbers that a graph computes with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Precision {
-    /// Those of `model.onnx`: 32-bit floating point, or what it was exported with.
-    #[default]
-    Fp32,
-    /// 8-bit integers: `model.int8.onnx`.
-    Int8,
-}
-
-impl Precision {
-    /// The graph of this precision in the package whose graph in floating point is `path`.
-    pub fn graph(self, path: &Path) -> PathBuf {
-        match self {
-            Precision::Fp32 => path.to_path_buf(),
-            Precision::Int8 => path.with_extension("int8.onnx"),
-        }
-    }
-
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// What a model does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Task {
-    /// Boxes of defects.
-    Detect,
-    /// Boxes of defects, each with its shape.
-    Instance,
-    /// A kind for each pixel; connected pixels of a kind are one defect.
-    Segment,
-    /// One judgement for the whole frame.
-    Classify,
-    /// How unusual the frame is, and where.
-    Anomaly,
-}
-
-/// How the outputs are laid out. Each format is described in the module of its decoder and in `docs/FORMATS.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Format {
-    /// Told from the graph's metadata, or from the names, ranks and shapes of its outputs; an error where they fit
-    /// several formats or none.
-    #[default]
-    Auto,
-    /// Classification: `[B, K]` scores and, if wanted, a class-activation map `[B, K or 1, h, w]`.
-    Scores,
-    /// Anchor-free detection: probabilities `[B, K, h, w]` and distances `[B, 4, h, w]`.
-    Grid,
-    /// YOLOv8, YOLO11, YOLO12: `[B, 4 + K, N]` (centre, size, probabilities). With task `instance`, 32 or so mask
-    /// coefficients follow, and prototypes `[B, 32, h, w]` are a second output.
-    Yolo,
-    /// YOLOv5, YOLOv7: `[B, N, 5 + K]` (centre, size, objectness, probabilities). Masks as for `yolo`.
-    #[serde(rename = "yolo-v5")]
-    YoloV5,
-    /// Oriented boxes of YOLOv8, YOLO11: `[B, 4 + K + 1, N]`, the angle in radians last.
-    YoloObb,
-    /// Oriented boxes with suppression in the graph: `[B, N, 7]`, the angle in radians last.
-    #[serde(rename = "end2end-obb")]
-    End2endObb,
-    /// YOLOv10, YOLO26, or suppression in the graph: `[B, N, 6]` (corners, confidence, kind). Masks as for `yolo`.
-    End2end,
-    /// DETR, RT-DETR, D-FINE, RF-DETR: logits `[B, Q, K]` or, with a last one for "nothing", `[B, Q, K + 1]`, and
-    /// boxes `[B, Q, 4]` (centre, size, in parts of the input's size). With the last one `activation` says whether it
-    /// is weighed against the kinds (`softmax`, the default) or left out (`sigmoid`, the default for RF-DETR's own
-    /// exports, whose outputs are called `dets` and `labels`).
-    Detr,
-    /// Ultralytics' RT-DETR: `[B, N, 6]` (centre and size in parts of the input's size, confidence, kind).
-    Rtdetr,
-    /// torchvision's detectors, for one frame: boxes `[N, 4]` (corners), labels `[N]`, scores `[N]`, and with task
-    /// `instance` masks `[N, 1, H, W]`.
-    Boxes,
-    /// Semantic segmentation: `[B, K, h, w]` (or `[B, 1, h, w]` for one kind), as `activation` says.
-    Mask,
-    /// Anomaly: a map `[B, 1, h, w]`, a score `[B]`, or both.
-    Anomaly,
-}
-
-/// How scores become probabilities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Activation {
-    /// They are probabilities already.
-    #[default]
-    None,
-    /// Each by itself: `1 / (1 + exp(-x))`.
-    Sigmoid,
-    /// Together: `exp(x_k) / sum(exp(x))`.
-    Softmax,
-}
-
-/// The `[output]` table of a manifest. Unknown keys are refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct OutputConfig {
-    /// How the outputs are laid out. Default `auto`.
-    #[serde(default)]
-    pub format: Format,
-    /// The kinds, in the order of the graph's channels (for `boxes`, of its label numbers).
-    pub kinds: Vec<Kind>,
-    /// Those of the kinds that mean "no defect". They are never reported. Default none.
-    #[serde(default)]
-    pub good: Vec<Kind>,
-    /// Defects below this confidence are not reported, 0 to 1. A policy with lower limits lowers it. Default 0.25.
-    #[serde(default = "quarter")]
-    pub confidence: f32,
-    /// The same for single kinds, in place of `confidence`. Default none.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub confidences: BTreeMap<Kind, f32>,
-    /// Of two boxes of the same kind that overlap more than this (IoU), the less sure is dropped. Default 0.5.
-    #[serde(default = "half")]
-    pub iou: f32,
-    /// The same for boxes of different kinds. Default: kinds do not drop each other.
-    pub iou_across: Option<f32>,
-    /// Most defects that a detector reports for one frame, the surest first. Default 300.
-    #[serde(default = "three_hundred")]
-    pub max_defects: usize,
-    /// How numbers become probabilities, where the format does not say it. Default `none`: they are.
-    #[serde(default)]
-    pub activation: Activation,
-    /// Name of the graph's output with scores. Default: told from names and shapes.
-    pub scores: Option<String>,
-    /// Name of the graph's output with boxes. Default: told from names and shapes.
-    pub boxes: Option<String>,
-    /// `anomaly`: name of the graph's output with the map. Default: told from names and shapes.
-    pub map: Option<String>,
-    /// `scores`: name of the graph's output with the class-activation map. Default: there is none, and a defect
-    /// covers the frame.
-    pub cam: Option<String>,
-    /// `scores`: the region of a defect is where the map is above this part of its range, 0 to 1. Default 0.5.
-    #[serde(default = "half")]
-    pub cam_threshold: f32,
-    /// Pixels belong to a defect from this probability (`mask`, masks of `instance`) or this normalised anomaly on,
-    /// 0 to 1. Default 0.5.
-    #[serde(default = "half")]
-    pub pixel_threshold: f32,
-    /// `mask` and `anomaly`: regions of fewer source pixels are not reported. Default 1.
-    #[serde(default = "one")]
-    pub min_area: u64,
-    /// `anomaly`: puts numbers of any scale on 0 to 1. Default: they are on it already.
-    pub normalize: Option<Normalize>,
-}
-
-/// How anomaly numbers of any scale come to 0 to 1, so that the limit between normal and anomalous lies at 0.5:
-/// `(x - threshold) / (max - min) + 0.5`, cut off at 0 and 1. This is anomalib's min-max normalisation
-/// (`anomalib.post_processing`); its exports from version 2 on have it in the graph.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Normalize {
-    /// The number from which on a frame or pixel is anomalous.
-    pub threshold: f32,
-    /// The lowest number seen on validation data.
-    pub min: f32,
-    /// The highest number seen on validation data.
-    pub max: f32,
-}
-
-impl Normalize {
-    /// The number on the scale 0 to 1. NaN stays NaN.
-    pub fn apply(&self, x: f32) -> f32 {
-        ((x - self.threshold) / (self.max - self.min) + 0.5).clamp(0.0, 1.0)
-    }
-}
-
-fn quarter() -> f32 {
-    0.25
-}
-
-fn half() -> f32 {
-    0.5
-}
-
-fn one() -> u64 {
-    1
-}
-
-fn three_hundred() -> usize {
-    300
-}
-
-impl OutputConfig {
-    /// The defaults for `kinds`.
-    pub fn new(kinds: Vec<Kind>) -> Self {
-        OutputConfig {
-            format: Format::default(),
-            kinds,
-            good: Vec::new(),
-            confidence: quarter(),
-            confidences: BTreeMap::new(),
-            iou: half(),
-            iou_across: None,
-            max_defects: three_hundred(),
-            activation: Activation::default(),
-            scores: None,
-            boxes: None,
-            map: None,
-            cam: None,
-            cam_threshold: half(),
-            pixel_threshold: half(),
-            min_area: one(),
-            normalize: None,
-        }
-    }
-
-    /// The confidence from which on defects of `kind` are reported.
-    pub fn confidence_of(&self, kind: &Kind) -> f32 {
-        self.confidences.get(kind).copied().unwrap_or(self.confidence)
-    }
-}
-
 impl Manifest {
     /// Reads a manifest from the text of the file `path`.
     ///
@@ -276,18 +56,22 @@ impl Manifest {
             found: e.to_string().trim_end().to_owned(),
             source: Some(Box::new(e)),
         })?;
-        match manifest.problem() {
-            Some((expected, found)) => Err(Error::model(path, expected, found)),
-            None => Ok(manifest),
-        }
+        manifest.check(path).map(|()| manifest)
     }
 
-    /// A manifest that was not written by hand, named after the graph at `path`.
-    pub(super) fn derived(path: &Path, task: Task, input: Preprocess, output: OutputConfig) -> Self {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    /// A manifest made in code: schema 1, one precision, no hash stated, no golden images.
+    ///
+    /// ```
+    /// use panelqc::{Manifest, OutputConfig, Preprocess, Size, Task};
+    ///
+    /// let input = Preprocess::new(Size::new(640, 640));
+    /// let manifest = Manifest::new("boards", Task::Detect, input, OutputConfig::new(vec!["open".into()]));
+    /// # assert_eq!(manifest.to_toml().lines().next(), Some("schema = 1"));
+    /// ```
+    pub fn new(name: impl Into<String>, task: Task, input: Preprocess, output: OutputConfig) -> Self {
         Manifest {
             schema: 1,
-            name,
+            name: name.into(),
             task,
             sha256: None,
             int8: None,
@@ -295,6 +79,22 @@ impl Manifest {
             input,
             output,
             golden: None,
+        }
+    }
+
+    /// A manifest that was not written by hand, named after the graph at `path`.
+    pub(super) fn derived(path: &Path, task: Task, input: Preprocess, output: OutputConfig) -> Self {
+        Self::new(path.file_stem().unwrap_or_default().to_string_lossy(), task, input, output)
+    }
+
+    /// Refuses values that cannot be used; `path` is the manifest's file, or what messages call it.
+    ///
+    /// # Errors
+    /// [`Error::Model`] that names the key, what was expected and what was found.
+    pub fn check(&self, path: &Path) -> Result<()> {
+        match self.problem() {
+            Some((expected, found)) => Err(Error::model(path, expected, found)),
+            None => Ok(()),
         }
     }
 
@@ -359,6 +159,7 @@ impl Manifest {
 mod tests {
     use super::*;
     use crate::geometry::Size;
+    use crate::head::{Activation, Format};
 
     const MINIMAL: &str =
         "schema = 1\nname = \"m\"\ntask = \"detect\"\n[input]\nsize = [8, 16]\n[output]\nkinds = [\"a\", \"b\"]\n";
@@ -372,7 +173,7 @@ mod tests {
         let m = parse(MINIMAL).unwrap();
         assert_eq!(m.input, Preprocess::new(Size::new(16, 8)));
         assert_eq!((m.output.confidence, m.output.iou, m.output.iou_across), (0.25, 0.5, None));
-        assert_eq!((m.output.format, m.output.activation), (Format::Auto, Activation::None));
+        assert_eq!((m.output.format, m.output.activation), (Format::AUTO, Activation::None));
         assert_eq!(m.input.pad, 114);
     }
 

@@ -1,41 +1,103 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::manifest::Precision;
-use super::provider::Provider;
-use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::head::HeadFormat;
+use crate::runtime::{GraphOptions, Provider};
+
+/// The numbers that a graph computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Precision {
+    /// Those of `model.onnx`: 32-bit floating point, or what it was exported with.
+    #[default]
+    Fp32,
+    /// 8-bit integers: `model.int8.onnx`.
+    Int8,
+}
+
+impl Precision {
+    /// The graph of this precision in the package whose graph in floating point is `path`.
+    pub fn graph(self, path: &Path) -> PathBuf {
+        match self {
+            Precision::Fp32 => path.to_path_buf(),
+            Precision::Int8 => path.with_extension("int8.onnx"),
+        }
+    }
+
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// How a model package is loaded; see [`Model::load_with`](crate::Model::load_with).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// ```
+/// use panelqc::{ModelOptions, Precision};
+///
+/// let options = ModelOptions::default().with_precision(Precision::Int8).with_cache("cache");
+/// # assert_eq!(options.precision, Some(Precision::Int8));
+/// ```
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ModelOptions {
     /// The graph to use of a package that has two. Default: the one that the manifest chooses.
     pub precision: Option<Precision>,
-    /// What runs the graph. Default: the CPU.
-    pub provider: Provider,
-    /// Number of the provider's device, from 0; what it counts is with each [`Provider`]. Default 0, the only one of
-    /// the CPU.
-    pub device: u32,
-    /// Lets the CPU run the operators that the provider does not have. Default `false`: a graph with such an operator is
-    /// refused. It means nothing where the CPU is the provider.
-    pub share_with_cpu: bool,
-    /// Folder that keeps the optimised graph for the next time, made when it is missing. Default: none, the graph is
-    /// optimised whenever it is loaded. A file in it is used only by the same ONNX Runtime on the same kind of processor for the
-    /// same graph; see `docs/PROVIDERS.md`.
-    pub cache: Option<PathBuf>,
+    /// How the graph is opened and run.
+    pub graph: GraphOptions,
+    /// Formats of the program's own, which a manifest may name. Default: none.
+    pub formats: Vec<HeadFormat>,
 }
 
 impl ModelOptions {
-    pub(super) fn check(&self) -> Result<()> {
-        let single = matches!(self.provider, Provider::Cpu | Provider::CoreMl);
-        let most = if single { 0 } else { i32::MAX.unsigned_abs() };
-        if self.device > most {
-            let (provider, found) = (self.provider, self.device);
-            return Err(Error::Argument(format!("device: expected at most {most} with {provider}, found {found}")));
-        }
-        if self.cache.is_some() && self.provider == Provider::DirectMl {
-            let expected = "cache: expected none with directml, which optimises a graph while it is loaded";
-            return Err(Error::Argument(format!("{expected}, found one")));
-        }
-        Ok(())
+    /// The same with this precision instead of the one that the manifest chooses.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = Some(precision);
+        self
+    }
+
+    /// The same with a provider: see [`GraphOptions::provider`].
+    #[must_use]
+    pub fn with_provider(mut self, provider: Provider) -> Self {
+        self.graph.provider = provider;
+        self
+    }
+
+    /// The same with a device of the provider: see [`GraphOptions::device`].
+    #[must_use]
+    pub fn with_device(mut self, device: u32) -> Self {
+        self.graph.device = device;
+        self
+    }
+
+    /// The same, with operators that the provider does not have left to the CPU or not: see
+    /// [`GraphOptions::share_with_cpu`].
+    #[must_use]
+    pub fn with_shared_cpu(mut self, share: bool) -> Self {
+        self.graph.share_with_cpu = share;
+        self
+    }
+
+    /// The same with a folder that keeps the optimised graph: see [`GraphOptions::cache`].
+    #[must_use]
+    pub fn with_cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.graph.cache = Some(folder.into());
+        self
+    }
+
+    /// The same, with parts of the graph rewritten for the CPU or not: see [`GraphOptions::rewrite`].
+    #[must_use]
+    pub fn with_rewrite(mut self, rewrite: bool) -> Self {
+        self.graph.rewrite = rewrite;
+        self
+    }
+
+    /// The same with a format of the program's own, which a manifest may name as its `[output] format`.
+    #[must_use]
+    pub fn with_format(mut self, format: HeadFormat) -> Self {
+        self.formats.push(format);
+        self
     }
 }

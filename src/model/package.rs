@@ -1,47 +1,35 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use ndarray::{ArrayView4, ArrayViewD, IxDyn};
-use ort::session::Session;
-use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType as Type, ValueType};
+use ndarray::ArrayView4;
 
-use super::cache::Cache;
-use super::form::{InputForm, Staging};
-use super::layout::Layout;
-use super::manifest::{Manifest, Precision};
-use super::options::ModelOptions;
-use super::pool::{self, Optimise, Pool};
-use super::provider::Provider;
-use super::rewrite;
-use super::signature::{Port, Signature};
+use super::manifest::Manifest;
+use super::options::{ModelOptions, Precision};
 use super::ultralytics;
 use crate::error::{Error, Result};
 use crate::hash::{sha256_hex, sha256_of};
+use crate::head::{self, Context, Decoder, Head};
+use crate::runtime::{Graph, InputForm, Mismatch, Outputs, Provider, Signature};
 use crate::tensor::Fit;
 
-/// A model package that is loaded and fits its manifest: a folder with `model.onnx` and `model.toml`, or a graph whose
-/// own metadata say enough.
+/// A model package that is loaded and fits its manifest: a folder with `model.onnx` and `model.toml`, a graph whose own
+/// metadata say enough, or a graph in memory and a manifest made in code.
 ///
-/// On the CPU, `Softmax` over channels and `Split` of a 1x1 convolution's channels run as other operators, which are
-/// faster there and give the same up to rounding; hashes and [`Signature`] are those of the file.
+/// On the CPU parts of a graph may run as other operators, which are faster there: see
+/// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite). Hashes and [`Signature`] are those of the file.
 pub struct Model {
-    path: PathBuf,
-    manifest_path: PathBuf,
-    /// What further sessions are opened with: the graph, and whether it is optimised already.
-    graph: Vec<u8>,
-    optimised: bool,
-    options: ModelOptions,
-    provider_folder: Option<PathBuf>,
+    graph: Graph,
+    form: InputForm,
+    head: Arc<dyn Head>,
+    /// Places of the outputs that the head reads.
+    used: Vec<usize>,
     manifest: Manifest,
+    manifest_path: PathBuf,
+    folder: Option<PathBuf>,
     sha256: Arc<str>,
     manifest_sha256: Arc<str>,
-    signature: Signature,
-    layout: Layout,
-    form: InputForm,
-    pool: Pool,
-    sessions: Mutex<usize>,
 }
 
 impl Model {
@@ -58,7 +46,7 @@ impl Model {
     }
 
     /// As [`load`](Self::load), with options: another precision than the one that the manifest chooses, another provider
-    /// than the CPU, a folder for the optimised graph.
+    /// than the CPU, a folder for the optimised graph, formats of the program's own.
     ///
     /// # Errors
     /// As [`load`](Self::load); [`Error::Model`] when the package has no graph of the precision; [`Error::Provider`] when
@@ -66,7 +54,6 @@ impl Model {
     /// device or a cache that the provider cannot have.
     pub fn load_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
         let path = path.as_ref();
-        options.check()?;
         let (graph_path, manifest_path) = if path.is_dir() {
             (path.join("model.onnx"), path.join("model.toml"))
         } else if path.exists() {
@@ -85,98 +72,114 @@ impl Model {
         // A graph that is named itself is the one to use.
         let chosen = manifest.filter(|_| path.is_dir()).map(|m| m.precision);
         let precision = options.precision.or(chosen).unwrap_or_default();
-        let mut given = manifest.and_then(|m| m.sha256.as_ref());
-        if precision == Precision::Int8 {
-            given = manifest.and_then(|m| m.int8.as_ref());
-            if given.is_none() {
-                let expected = "int8 = \"...\", the SHA-256 of model.int8.onnx";
-                return Err(Error::model(&manifest_path, expected, "a package without that precision"));
+        let given = match (precision, manifest) {
+            (Precision::Fp32, manifest) => manifest.and_then(|m| m.sha256.clone()),
+            (Precision::Int8, manifest) => {
+                let Some(given) = manifest.and_then(|m| m.int8.clone()) else {
+                    let expected = "int8 = \"...\", the SHA-256 of model.int8.onnx";
+                    return Err(Error::model(&manifest_path, expected, "a package without that precision"));
+                };
+                Some(given)
             }
-        }
+        };
         let graph_path = precision.graph(&graph_path);
-        let graph = read(&graph_path)?;
-        let sha256 = graph_sha256(&graph, &graph_path)?;
-        if let Some(given) = given.filter(|s| !s.eq_ignore_ascii_case(&sha256)) {
-            return Err(Error::model(
-                &graph_path,
-                format!("the SHA-256 {given} that {} states", manifest_path.display()),
-                sha256,
-            ));
-        }
-        let cache = options.cache.as_ref().map(|folder| Cache::new(folder, &sha256, options)).transpose()?;
-        let own = cache.as_ref().filter(|_| options.provider.keeps_own_files());
-        let provider_folder = own.map(Cache::provider_folder).transpose()?;
-        let cache = cache.filter(|_| options.provider.optimises_to_onnx());
-        let open = |graph: Vec<u8>| match &cache {
-            Some(cache) => cache.make(&graph, &graph_path, options),
-            None => {
-                let session = pool::open(&graph, &graph_path, options, Optimise::Now, provider_folder.as_deref())?;
-                Ok((session, graph))
-            }
-        };
-        let kept = cache.as_ref().and_then(|cache| cache.kept(&graph_path, options));
-        let (session, graph) = match kept {
-            Some(opened) => opened,
-            None => open_fastest(graph, &graph_path, options.provider, open)?,
-        };
-        let signature = signature(&session);
-        let fit = |(expected, found)| Error::model(&graph_path, expected, found);
+        let bytes = read(&graph_path)?;
+        let sha256 = graph_sha256(&bytes, &graph_path)?;
+        check_hash(given.as_deref(), &sha256, &graph_path, &manifest_path.display())?;
+        let graph = Graph::open(bytes, &graph_path, &sha256, &options.graph)?;
         let (manifest, text) = match stated {
             Some(stated) => stated,
             None => {
-                let metadata = session.metadata().map_err(|e| fit(("metadata".to_owned(), e.to_string())))?;
-                let manifest =
-                    ultralytics::manifest(&graph_path, &signature, |key| metadata.custom(key)).map_err(fit)?;
+                let read = graph.metadata(|get| ultralytics::manifest(&graph_path, graph.signature(), get))?;
+                let manifest = read.map_err(|m| Error::model(&graph_path, m.expected, m.found))?;
                 let Some(manifest) = manifest else {
                     return Err(Error::model(
                         &manifest_path,
                         "a manifest, since the graph's own metadata do not say what it is",
-                        "no such file (`panelqc init` writes one to begin with)",
+                        "no such file (`panelqc init` writes a starter manifest)",
                     ));
                 };
                 let text = manifest.to_toml();
                 (manifest, text)
             }
         };
-        let form = InputForm::find(&manifest, &signature).map_err(fit)?;
-        let layout = Layout::find(&manifest, &signature).map_err(fit)?;
-        if let Some(batch) = form.batch.filter(|&n| layout.single() && n > 1) {
-            return Err(fit((
-                "a batch of 1, since the outputs are one frame's".to_owned(),
-                format!("a batch of {batch}"),
-            )));
+        let folder = graph_path.parent().unwrap_or(Path::new("")).to_path_buf();
+        Self::join(graph, sha256, (manifest, &text), (manifest_path, Some(folder)), options)
+    }
+
+    /// A model from the bytes of an ONNX file, for example from the program itself, and a manifest, which
+    /// [`Manifest::new`] makes in code. Messages call it by the manifest's name.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), for bytes that do not fit the manifest.
+    pub fn from_bytes(graph: impl Into<Vec<u8>>, manifest: Manifest) -> Result<Self> {
+        Self::from_bytes_with(graph, manifest, &ModelOptions::default())
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), with options. The bytes are the graph of the manifest's precision.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with); [`Error::Argument`] for a precision among the options.
+    pub fn from_bytes_with(graph: impl Into<Vec<u8>>, manifest: Manifest, options: &ModelOptions) -> Result<Self> {
+        if let Some(precision) = options.precision {
+            let problem = format!("precision: expected none with a graph from memory, found {precision:?}");
+            return Err(Error::Argument(problem));
+        }
+        let bytes = graph.into();
+        let path = PathBuf::from(format!("{} (in memory)", manifest.name));
+        manifest.check(&path)?;
+        let sha256 = sha256_hex(&bytes);
+        let given = match manifest.precision {
+            Precision::Fp32 => manifest.sha256.as_deref(),
+            Precision::Int8 => manifest.int8.as_deref(),
+        };
+        check_hash(given, &sha256, &path, &"the manifest")?;
+        let graph = Graph::open(bytes, &path, &sha256, &options.graph)?;
+        let text = manifest.to_toml();
+        Self::join(graph, sha256, (manifest, &text), (path, None), options)
+    }
+
+    /// Joins a graph and a manifest, if they fit.
+    fn join(
+        graph: Graph,
+        sha256: String,
+        (manifest, text): (Manifest, &str),
+        (manifest_path, folder): (PathBuf, Option<PathBuf>),
+        options: &ModelOptions,
+    ) -> Result<Self> {
+        let fit = |m: Mismatch| Error::model(graph.path(), m.expected, m.found);
+        let form = graph.input(&manifest.input).map_err(fit)?;
+        let head = head::find(manifest.task, &manifest.output, graph.signature(), &options.formats).map_err(fit)?;
+        if let Some(batch) = form.batch().filter(|&n| head.single() && n > 1) {
+            let expected = "a batch of 1, since the outputs are one frame's";
+            return Err(fit(Mismatch::new(expected, format!("a batch of {batch}"))));
         }
         Ok(Model {
-            path: graph_path,
+            used: head.outputs(),
+            form,
+            head,
             manifest_path,
-            graph,
-            optimised: cache.is_some(),
-            options: options.clone(),
-            provider_folder,
-            manifest,
+            folder,
             sha256: sha256.into(),
             manifest_sha256: sha256_hex(text.as_bytes()).into(),
-            signature,
-            layout,
-            form,
-            pool: Pool::new(session),
-            sessions: Mutex::new(1),
+            manifest,
+            graph,
         })
     }
 
-    /// The graph's file.
+    /// The graph's file; of a graph from memory, what messages call it.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.graph.path()
     }
 
-    /// The manifest's file, which is not there for a graph whose own metadata are the manifest.
+    /// The manifest's file, which is not there for a graph whose own metadata are the manifest, and for one from memory.
     pub fn manifest_path(&self) -> &Path {
         &self.manifest_path
     }
 
-    /// The package's folder.
-    pub fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new(""))
+    /// The package's folder; `None` for a model from memory.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// What the manifest says.
@@ -189,30 +192,42 @@ impl Model {
         &self.sha256
     }
 
-    /// SHA-256 of the manifest's file, in hexadecimal.
+    /// SHA-256 of the manifest's text, in hexadecimal.
     pub fn manifest_sha256(&self) -> &Arc<str> {
         &self.manifest_sha256
     }
 
     /// What runs the graph.
     pub fn provider(&self) -> Provider {
-        self.options.provider
+        self.graph.provider()
+    }
+
+    /// Whether parts of the graph run as other operators than the file has: see
+    /// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite).
+    pub fn rewritten(&self) -> bool {
+        self.graph.rewritten()
     }
 
     /// Inputs and outputs of the graph.
     pub fn signature(&self) -> &Signature {
-        &self.signature
+        self.graph.signature()
+    }
+
+    /// What the graph's outputs mean.
+    pub fn head(&self) -> &Arc<dyn Head> {
+        &self.head
+    }
+
+    /// Its head, with the confidence limits of the manifest.
+    pub fn decoder(&self) -> Decoder {
+        Decoder::new(Arc::clone(&self.head), Context::new(self.manifest.output.clone()))
     }
 
     /// The largest batch that the graph takes; `None` when its batch axis is dynamic. A smaller batch is filled up. It
     /// is 1 for a graph whose outputs have no batch axis, and with fit `source`.
     pub fn max_batch(&self) -> Option<usize> {
-        let single = self.layout.single() || self.manifest.input.fit == Fit::Source;
-        if single { Some(1) } else { self.form.batch }
-    }
-
-    pub(crate) fn layout(&self) -> Layout {
-        self.layout
+        let single = self.head.single() || self.manifest.input.fit == Fit::Source;
+        if single { Some(1) } else { self.form.batch() }
     }
 
     /// Opens sessions until there are `count`, so that so many threads can run the model at a time.
@@ -221,116 +236,31 @@ impl Model {
     /// [`Error::Model`] when ONNX Runtime cannot open another session, for example for lack of memory;
     /// [`Error::Provider`] when the provider cannot.
     pub fn reserve(&self, count: usize) -> Result<()> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        while *sessions < count {
-            let optimise = if self.optimised { Optimise::Done } else { Optimise::Now };
-            let files = self.provider_folder.as_deref();
-            self.pool.add(pool::open(&self.graph, &self.path, &self.options, optimise, files)?);
-            *sessions += 1;
-        }
-        Ok(())
+        self.graph.reserve(count)
     }
 
-    /// Runs the graph on an input `[N, C, H, W]` and copies its outputs into `outputs`, whose memory is used again.
-    /// A graph of another element type, order of axes or fixed batch gets its input turned into that; outputs of any
-    /// number type become `f32`. Waits for a session when all are in use.
+    /// Runs the graph on an input `[N, C, H, W]` and copies the outputs that the head reads into `outputs`, whose memory is
+    /// used again. A graph of another element type, order of axes or fixed batch gets its input turned into that; outputs
+    /// of any number type become `f32`. Waits for a session when all are in use.
     ///
     /// # Errors
     /// [`Error::Inference`] when ONNX Runtime fails.
     pub fn run(&self, input: ArrayView4<'_, f32>, outputs: &mut Outputs) -> Result<()> {
-        let failed = |message: String| Error::Inference { path: self.path.clone(), message };
-        let mut lent = self.pool.lend();
-        let Some(session) = lent.get() else { return Err(failed("a session is gone".to_owned())) };
-        let Outputs { tensors, staging } = outputs;
-        let value = self.form.value(input, staging).map_err(|e| failed(e.to_string()))?;
-        let results = session.run([value]).map_err(|e| failed(e.to_string()))?;
-        tensors.resize_with(self.signature.outputs.len(), Tensor::default);
-        for index in self.layout.used() {
-            let port = &self.signature.outputs[index];
-            let value = results.get(&port.name).ok_or_else(|| failed(format!("no output `{}`", port.name)))?;
-            tensors[index].copy(value).map_err(|e| failed(format!("output `{}`: {e}", port.name)))?;
-        }
-        Ok(())
+        self.graph.run(&self.form, input, &self.used, outputs)
     }
 }
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model").field("path", &self.path).field("sha256", &self.sha256).finish_non_exhaustive()
+        f.debug_struct("Model").field("path", &self.path()).field("sha256", &self.sha256).finish_non_exhaustive()
     }
 }
 
-/// What a graph returned, in memory that is used again from run to run.
-#[derive(Debug, Default)]
-pub struct Outputs {
-    tensors: Vec<Tensor>,
-    staging: Staging,
-}
-
-#[derive(Debug, Default)]
-struct Tensor {
-    shape: Vec<usize>,
-    data: Vec<f32>,
-}
-
-impl Tensor {
-    /// Takes over the numbers of an output, as `f32`.
-    fn copy(&mut self, value: &DynValue) -> Result<(), ort::Error> {
-        let shape = match value.dtype() {
-            ValueType::Tensor { ty: Type::Float16, .. } => self.convert::<half::f16>(value, half::f16::to_f32)?,
-            ValueType::Tensor { ty: Type::Int64, .. } => self.convert::<i64>(value, |v| v as f32)?,
-            ValueType::Tensor { ty: Type::Int32, .. } => self.convert::<i32>(value, |v| v as f32)?,
-            _ => {
-                let (shape, data) = value.try_extract_tensor::<f32>()?;
-                self.data.clear();
-                self.data.extend_from_slice(data);
-                shape
-            }
-        };
-        self.shape.clear();
-        self.shape.extend(shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)));
-        Ok(())
-    }
-
-    fn convert<'v, T: PrimitiveTensorElementType + Copy + 'v>(
-        &mut self,
-        value: &'v DynValue,
-        to_f32: impl Fn(T) -> f32,
-    ) -> Result<&'v Shape, ort::Error> {
-        let (shape, data) = value.try_extract_tensor::<T>()?;
-        self.data.clear();
-        self.data.extend(data.iter().map(|&v| to_f32(v)));
-        Ok(shape)
-    }
-}
-
-impl Outputs {
-    /// The output at `index` among the graph's outputs; `None` when it was not read.
-    pub fn get(&self, index: usize) -> Option<ArrayViewD<'_, f32>> {
-        let tensor = self.tensors.get(index)?;
-        ArrayViewD::from_shape(IxDyn(&tensor.shape), &tensor.data).ok()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn from_tensors(tensors: impl IntoIterator<Item = (Vec<usize>, Vec<f32>)>) -> Self {
-        Outputs {
-            tensors: tensors.into_iter().map(|(shape, data)| Tensor { shape, data }).collect(),
-            staging: Staging::default(),
-        }
-    }
-}
-
-/// Opens a graph as the provider runs it fastest, or else as it is.
-fn open_fastest<T>(graph: Vec<u8>, path: &Path, provider: Provider, open: impl Fn(Vec<u8>) -> Result<T>) -> Result<T> {
-    let rewritten = if provider == Provider::Cpu { rewrite::for_cpu(&graph) } else { None };
-    match rewritten.map(&open) {
-        Some(Ok(opened)) => Ok(opened),
-        Some(Err(problem)) => {
-            let opened = open(graph)?;
-            tracing::warn!(graph = %path.display(), %problem, "the graph runs as it is, a faster form does not");
-            Ok(opened)
-        }
-        None => open(graph),
+/// Refuses a graph whose hash is another one than stated.
+fn check_hash(stated: Option<&str>, found: &str, graph: &Path, place: &dyn fmt::Display) -> Result<()> {
+    match stated.filter(|stated| !stated.eq_ignore_ascii_case(found)) {
+        None => Ok(()),
+        Some(stated) => Err(Error::model(graph, format!("the SHA-256 {stated} that {place} states"), found)),
     }
 }
 
@@ -350,42 +280,4 @@ pub(super) fn graph_sha256(graph: &[u8], path: &Path) -> Result<String> {
     beside.push(".data");
     let beside = Path::new(&beside);
     Ok(if beside.is_file() { sha256_of([graph, &read(beside)?]) } else { sha256_hex(graph) })
-}
-
-pub(super) fn signature(session: &Session) -> Signature {
-    let port = |name: &str, dtype: &ValueType| {
-        let (element, shape) = match dtype {
-            ValueType::Tensor { ty, shape, .. } => {
-                (ty.to_string(), shape.iter().map(|&d| usize::try_from(d).ok()).collect())
-            }
-            other => (format!("{other:?}"), Vec::new()),
-        };
-        Port { name: name.to_owned(), element, shape }
-    };
-    Signature {
-        inputs: session.inputs().iter().map(|o| port(o.name(), o.dtype())).collect(),
-        outputs: session.outputs().iter().map(|o| port(o.name(), o.dtype())).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_graph_whose_faster_form_does_not_open_is_opened_as_it_is() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/yolov8-detect/model.onnx");
-        let graph = read(&path).unwrap();
-        let open = |provider: Provider, refuse: &dyn Fn(&[u8]) -> bool| {
-            let given = |bytes: Vec<u8>| match refuse(&bytes) {
-                true => Err(Error::Internal("refused".to_owned())),
-                false => Ok(bytes),
-            };
-            open_fastest(graph.clone(), &path, provider, given)
-        };
-        assert!(open(Provider::Cpu, &|_| false).unwrap() != graph);
-        assert!(open(Provider::Cpu, &|bytes| bytes != graph).unwrap() == graph);
-        assert!(open(Provider::Cuda, &|_| false).unwrap() == graph, "for the CPU alone");
-        assert!(open(Provider::Cpu, &|_| true).is_err());
-    }
 }

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
-use super::manifest::{Format, Manifest, OutputConfig, Task};
+use super::manifest::Manifest;
 use super::python::Literal;
-use super::signature::{Signature, list};
 use crate::defect::Kind;
 use crate::geometry::Size;
+use crate::head::{Format, OutputConfig, Task};
+use crate::runtime::{Mismatch, Signature, list};
 use crate::tensor::{Channels, Fit, Kernel, Preprocess};
 
 /// The manifest of a graph that Ultralytics exported; `None` when another program did.
@@ -17,7 +18,7 @@ pub(super) fn manifest(
     path: &Path,
     signature: &Signature,
     metadata: impl Fn(&str) -> Option<String>,
-) -> Result<Option<Manifest>, (String, String)> {
+) -> Result<Option<Manifest>, Mismatch> {
     let Some(names) = metadata("names") else { return Ok(None) };
     let (task, size) = match (metadata("task"), metadata("imgsz")) {
         (Some(task), Some(size)) => (task, size),
@@ -25,22 +26,22 @@ pub(super) fn manifest(
         _ => return Ok(None),
     };
     let kinds = kinds(&names)?;
-    let size = size_of(&size).ok_or_else(|| ("metadata `imgsz` as [height, width]".to_owned(), size.clone()))?;
+    let size = size_of(&size).ok_or_else(|| Mismatch::new("metadata `imgsz` as [height, width]", size.clone()))?;
     let args = metadata("args").and_then(|args| Literal::parse(&args));
     let nms = args.is_some_and(|args| args.get("nms") == Some(&Literal::Truth(true)));
     let in_graph = nms || metadata("end2end").is_some_and(|v| v == "True");
     let rtdetr = metadata("head").is_some_and(|head| head == "RTDETRDecoder");
     let (task, format) = match (&*task, in_graph) {
-        ("detect", _) if rtdetr => (Task::Detect, Format::Rtdetr),
-        ("detect", false) => (Task::Detect, Format::Yolo),
-        ("detect", true) => (Task::Detect, Format::End2end),
-        ("segment", false) => (Task::Instance, Format::Yolo),
-        ("segment", true) => (Task::Instance, Format::End2end),
-        ("obb", false) => (Task::Detect, Format::YoloObb),
-        ("obb", true) => (Task::Detect, Format::End2endObb),
-        ("classify", _) => (Task::Classify, Format::Scores),
+        ("detect", _) if rtdetr => (Task::Detect, Format::RTDETR),
+        ("detect", false) => (Task::Detect, Format::YOLO),
+        ("detect", true) => (Task::Detect, Format::END2END),
+        ("segment", false) => (Task::Instance, Format::YOLO),
+        ("segment", true) => (Task::Instance, Format::END2END),
+        ("obb", false) => (Task::Detect, Format::YOLO_OBB),
+        ("obb", true) => (Task::Detect, Format::END2END_OBB),
+        ("classify", _) => (Task::Classify, Format::SCORES),
         _ => {
-            return Err((
+            return Err(Mismatch::new(
                 "metadata `task` of detect, segment, obb or classify".to_owned(),
                 format!("`{task}`, which is no inspection of defects"),
             ));
@@ -76,14 +77,14 @@ pub(super) fn manifest(
 }
 
 /// YOLOv5's own exports: `detect.py`'s limits, the size that the graph is fixed to.
-fn yolo_v5(path: &Path, signature: &Signature, names: &str) -> Result<Option<Manifest>, (String, String)> {
+fn yolo_v5(path: &Path, signature: &Signature, names: &str) -> Result<Option<Manifest>, Mismatch> {
     let kinds = kinds(names)?;
     let side = |axis: usize| {
         let side = signature.inputs.first().and_then(|port| *port.shape.get(axis)?);
         side.and_then(|side| u32::try_from(side).ok())
     };
     let (Some(height), Some(width)) = (side(2), side(3)) else {
-        return Err((
+        return Err(Mismatch::new(
             "metadata `imgsz`, or a graph of a fixed size (or a manifest beside the model)".to_owned(),
             list(&signature.inputs),
         ));
@@ -95,13 +96,13 @@ fn yolo_v5(path: &Path, signature: &Signature, names: &str) -> Result<Option<Man
         path,
         if prototypes { Task::Instance } else { Task::Detect },
         input,
-        OutputConfig { format: Format::YoloV5, iou: 0.45, ..OutputConfig::new(kinds) },
+        OutputConfig { format: Format::YOLO_V5, iou: 0.45, ..OutputConfig::new(kinds) },
     )))
 }
 
-fn kinds(names: &str) -> Result<Vec<Kind>, (String, String)> {
+fn kinds(names: &str) -> Result<Vec<Kind>, Mismatch> {
     names_of(names).ok_or_else(|| {
-        ("metadata `names` as {0: 'name', 1: 'name'} (or a manifest beside the model)".to_owned(), names.to_owned())
+        Mismatch::new("metadata `names` as {0: 'name', 1: 'name'} (or a manifest beside the model)", names)
     })
 }
 
@@ -124,13 +125,13 @@ fn size_of(text: &str) -> Option<Size> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::signature::Port;
+    use crate::runtime::Port;
 
-    fn propose(metadata: &[(&str, &str)]) -> Result<Option<Manifest>, (String, String)> {
+    fn propose(metadata: &[(&str, &str)]) -> Result<Option<Manifest>, Mismatch> {
         propose_for([1, 3, 64, 96].map(Some), metadata)
     }
 
-    fn propose_for(shape: [Option<usize>; 4], metadata: &[(&str, &str)]) -> Result<Option<Manifest>, (String, String)> {
+    fn propose_for(shape: [Option<usize>; 4], metadata: &[(&str, &str)]) -> Result<Option<Manifest>, Mismatch> {
         let port = Port { name: "images".to_owned(), element: "f32".to_owned(), shape: shape.to_vec() };
         let signature = Signature { inputs: vec![port], outputs: Vec::new() };
         let find = |key: &str| metadata.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned());
@@ -145,17 +146,17 @@ mod tests {
             (manifest.task, manifest.output.format, manifest.input.fit)
         };
         let nothing = ("stride", "32");
-        assert_eq!(of("detect", nothing), (Task::Detect, Format::Yolo, Fit::Letterbox));
-        assert_eq!(of("detect", ("end2end", "True")), (Task::Detect, Format::End2end, Fit::Letterbox));
-        assert_eq!(of("detect", ("args", "{'nms': True}")), (Task::Detect, Format::End2end, Fit::Letterbox));
-        assert_eq!(of("detect", ("args", "{'nms': None}")), (Task::Detect, Format::Yolo, Fit::Letterbox));
-        assert_eq!(of("segment", nothing), (Task::Instance, Format::Yolo, Fit::Letterbox));
-        assert_eq!(of("obb", ("end2end", "True")), (Task::Detect, Format::End2endObb, Fit::Letterbox));
-        assert_eq!(of("detect", ("head", "RTDETRDecoder")), (Task::Detect, Format::Rtdetr, Fit::Stretch));
-        assert_eq!(of("classify", nothing), (Task::Classify, Format::Scores, Fit::Crop));
+        assert_eq!(of("detect", nothing), (Task::Detect, Format::YOLO, Fit::Letterbox));
+        assert_eq!(of("detect", ("end2end", "True")), (Task::Detect, Format::END2END, Fit::Letterbox));
+        assert_eq!(of("detect", ("args", "{'nms': True}")), (Task::Detect, Format::END2END, Fit::Letterbox));
+        assert_eq!(of("detect", ("args", "{'nms': None}")), (Task::Detect, Format::YOLO, Fit::Letterbox));
+        assert_eq!(of("segment", nothing), (Task::Instance, Format::YOLO, Fit::Letterbox));
+        assert_eq!(of("obb", ("end2end", "True")), (Task::Detect, Format::END2END_OBB, Fit::Letterbox));
+        assert_eq!(of("detect", ("head", "RTDETRDecoder")), (Task::Detect, Format::RTDETR, Fit::Stretch));
+        assert_eq!(of("classify", nothing), (Task::Classify, Format::SCORES, Fit::Crop));
         // The repositories of YOLOv5 and YOLOv7 write names and stride alone.
         let v5 = propose(&[names, nothing]).unwrap().unwrap();
-        assert_eq!((v5.output.format, v5.input.size, v5.output.iou), (Format::YoloV5, Size::new(96, 64), 0.45));
+        assert_eq!((v5.output.format, v5.input.size, v5.output.iou), (Format::YOLO_V5, Size::new(96, 64), 0.45));
         assert_eq!(propose(&[]), Ok(None));
     }
 
@@ -177,9 +178,9 @@ mod tests {
         let problem = |metadata: &[(&str, &str)]| propose(metadata).unwrap_err();
         let rest = [("imgsz", "[64, 96]"), ("task", "detect")];
         for names in ["['a']", "{1: 'a'}", "{0: 'a', 0: 'b'}", "{0: 1}", "{}"] {
-            assert_eq!(problem(&[("names", names), rest[0], rest[1]]).1, names);
+            assert_eq!(problem(&[("names", names), rest[0], rest[1]]).found, names);
         }
-        assert_eq!(problem(&[("names", "{0: 'a'}"), ("imgsz", "64"), rest[1]]).1, "64");
-        assert!(problem(&[("names", "{0: 'a'}"), rest[0], ("task", "pose")]).1.contains("`pose`"));
+        assert_eq!(problem(&[("names", "{0: 'a'}"), ("imgsz", "64"), rest[1]]).found, "64");
+        assert!(problem(&[("names", "{0: 'a'}"), rest[0], ("task", "pose")]).found.contains("`pose`"));
     }
 }

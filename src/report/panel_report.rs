@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::defect::Defect;
 use crate::error::Error;
-use crate::model::Provider;
+use crate::frame::Panel;
+use crate::runtime::Provider;
 use crate::verdict::Verdict;
 
 /// The result of one panel. Its JSON form is one line of `results.jsonl`, with the fields in this order.
@@ -91,6 +92,10 @@ pub struct Trace {
     /// What ran the graph; `None`, and absent from the JSON form, for the CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
+    /// Whether parts of the graph ran as other operators than the file has: see
+    /// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite). Absent from the JSON form where it is not so.
+    #[serde(skip_serializing_if = "is_false")]
+    pub rewritten: bool,
     /// Version of this library.
     pub version: &'static str,
 }
@@ -108,9 +113,28 @@ pub struct PanelError {
     #[source]
     pub error: Error,
     pub(crate) trace: Trace,
+    given: Option<Box<Panel>>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl PanelError {
+    pub(crate) fn new(panel: String, image: Option<PathBuf>, error: Error, trace: Trace) -> Self {
+        PanelError { panel, image, error, trace, given: None }
+    }
+
+    pub(crate) fn with_panel(mut self, panel: Option<Panel>) -> Self {
+        self.given = panel.map(Box::new);
+        self
+    }
+
+    /// The panel, where it was given in memory: its frames are not lost with the error.
+    pub fn into_panel(self) -> Option<Panel> {
+        self.given.map(|panel| *panel)
+    }
+
     /// The line that the panel keeps in the results: status `error`, verdict `review`.
     pub fn to_report(&self) -> PanelReport {
         PanelReport {
@@ -139,7 +163,7 @@ mod tests {
     fn a_trace_names_the_provider_unless_it_is_the_cpu() {
         let json = |provider| {
             let (model, manifest) = ("m".into(), "f".into());
-            let trace = Trace { model, manifest, policy: None, image: None, provider, version: "1" };
+            let trace = Trace { model, manifest, policy: None, image: None, provider, rewritten: false, version: "1" };
             serde_json::to_string(&trace).unwrap()
         };
         let same = r#"{"model":"m","manifest":"f","policy":null,"image":null,"#;

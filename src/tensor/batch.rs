@@ -83,6 +83,19 @@ impl Batch {
         Ok(())
     }
 
+    pub(crate) fn takes_region(&self, frame: &Frame, _region: &crate::geometry::Region) -> bool {
+        self.takes(frame)
+    }
+
+    pub(crate) fn push_region(
+        &mut self,
+        frame: &Frame,
+        reference: Option<&Frame>,
+        _region: &crate::geometry::Region,
+    ) -> Result<()> {
+        self.push(frame, reference)
+    }
+
     /// The filled part of the tensor.
     pub fn view(&self) -> ArrayView4<'_, f32> {
         self.tensor.slice_axis(Axis(0), Slice::from(..self.len()))

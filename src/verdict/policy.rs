@@ -15,7 +15,8 @@ use super::zone::{Zone, ZoneFile};
 use crate::defect::Kind;
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
-use crate::model::{Model, OutputConfig};
+use crate::head::OutputConfig;
+use crate::model::Model;
 
 /// More rules than anybody writes; it bounds the work of comparing them.
 const MOST_RULES: usize = 1000;

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use allocation_counter::measure;
 use panelqc::metrics::{Percentiles, StageTimes};
-use panelqc::{Batch, DecodeScratch, Decoder, FrameLimits, Inspector, Model, Outputs, Timings};
+use panelqc::{Batch, FrameLimits, Inspector, Model, Outputs, Proposals, Timings};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -56,8 +56,8 @@ fn percentiles(times: &[f64]) -> Value {
 /// used again besides.
 fn allocations(model: &Model, files: &[panelqc::PanelFiles], panels: &[panelqc::Panel]) -> Result<Value, Failure> {
     let mut batch = Batch::new(&model.manifest().input, 1);
-    let (mut outputs, mut scratch) = (Outputs::default(), DecodeScratch::default());
-    let decoder = Decoder::new(model);
+    let (mut outputs, mut scratch) = (Outputs::default(), Proposals::default());
+    let decoder = model.decoder();
     let limits = FrameLimits::default();
     let mut stages = [("load", Vec::new()), ("preprocess", Vec::new()), ("run", Vec::new()), ("decode", Vec::new())];
     let mut failed = None;
@@ -72,7 +72,7 @@ fn allocations(model: &Model, files: &[panelqc::PanelFiles], panels: &[panelqc::
         note(1, &mut || batch.push(&panel.frames()[0], panel.reference()).map_err(Failure::from));
         note(2, &mut || model.run(batch.view(), &mut outputs).map_err(Failure::from));
         note(3, &mut || {
-            let decoded = decoder.decode_with(&outputs, 0, &batch.placements()[0], &mut scratch);
+            let decoded = decoder.decode(&outputs, 0, &batch.placements()[0], &mut scratch);
             decoded.map(|d| drop(black_box(d))).map_err(Failure::from)
         });
     }

@@ -34,6 +34,10 @@ pub(super) struct LoadArgs {
     /// Keep the optimised model for the next start, in the folder DIR or else in `cache` beside the model.
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     cache: Option<Option<PathBuf>>,
+    /// Run the graph as its file has it. Without this, parts that ONNX Runtime's CPU kernels run slowly become other
+    /// operators, which give the same up to rounding.
+    #[arg(long)]
+    no_rewrite: bool,
 }
 
 impl LoadArgs {
@@ -44,11 +48,12 @@ impl LoadArgs {
             PrecisionArg::Fp32 => Precision::Fp32,
             PrecisionArg::Int8 => Precision::Int8,
         });
-        options.provider = self.provider;
-        options.device = self.device;
-        options.share_with_cpu = self.share_with_cpu;
+        options.graph.provider = self.provider;
+        options.graph.device = self.device;
+        options.graph.share_with_cpu = self.share_with_cpu;
+        options.graph.rewrite = !self.no_rewrite;
         let beside = || if path.is_dir() { path.join("cache") } else { path.with_file_name("cache") };
-        options.cache = self.cache.as_ref().map(|folder| folder.clone().unwrap_or_else(beside));
+        options.graph.cache = self.cache.as_ref().map(|folder| folder.clone().unwrap_or_else(beside));
         Model::load_with(path, &options)
     }
 }

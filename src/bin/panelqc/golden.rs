@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use panelqc::{Golden, Inspector, PanelFiles, PanelInput, find_panels};
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let name = model.manifest().golden.as_ref().map_or("golden", |golden| &golden.folder).to_owned();
     let noted = model.manifest().golden.is_some();
-    let folder = model.folder().join(&name);
+    let folder = model.folder().unwrap_or(Path::new("")).join(&name);
     let inspector = Inspector::builder(model).threads(1).build()?;
     let golden = Golden::record(&inspector, &panels, &folder)?;
     if !noted {

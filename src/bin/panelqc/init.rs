@@ -39,7 +39,7 @@ fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let mut manifest = Manifest::propose(&args.model, args.task, args.format)?;
+    let mut manifest = Manifest::propose(&args.model, args.task, args.format.clone())?;
     if !args.kinds.is_empty() {
         manifest.output.kinds = args.kinds.iter().map(|kind| kind.as_str().into()).collect();
     }

@@ -19,7 +19,7 @@ use crate::defect::Kind;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::geometry::{Mask, PixelBox, Size};
-use crate::model::OutputConfig;
+use crate::head::OutputConfig;
 use crate::verdict::{Guarantee, Limits, Policy};
 
 const PAGE: &str = include_str!("page.html");

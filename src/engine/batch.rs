@@ -1,0 +1,220 @@
+use std::collections::VecDeque;
+use std::iter::Fuse;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::cancel::CancelToken;
+use super::inspector::Inspector;
+use super::work::{Finish, JobResult};
+use crate::frame::{Panel, PanelInput};
+use crate::report::{PanelError, PanelReport};
+
+/// How far a batch inspection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Results given so far.
+    pub done: u64,
+    /// Those of them that are errors.
+    pub errors: u64,
+    /// Panels in all, where the input tells.
+    pub total: Option<u64>,
+}
+
+/// The results of [`Inspector::inspect_batch`], in input order. Dropping it stops the inspection.
+pub struct InspectBatch<I> {
+    stream: Stream<I, ()>,
+}
+
+/// The results of [`InspectBatch::with_panels`], in input order, each with what its hook made of the panel. Dropping it
+/// stops the inspection.
+pub struct InspectBatchWith<I, T> {
+    stream: Stream<I, T>,
+}
+
+impl<I: Iterator> InspectBatch<I> {
+    pub(super) fn new(inspector: Inspector, inputs: I) -> Self {
+        InspectBatch { stream: Stream::new(inspector, inputs.fuse(), Arc::new(|_, panel| ((), Some(panel)))) }
+    }
+}
+
+impl<I> InspectBatch<I> {
+    /// Stops when `token` is cancelled.
+    #[must_use]
+    pub fn cancel_with(mut self, token: &CancelToken) -> Self {
+        self.stream.cancel = token.clone();
+        self
+    }
+
+    /// Calls `f` for each result, on the thread that takes the results.
+    #[must_use]
+    pub fn on_progress(mut self, f: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.stream.progress = Some(Box::new(f));
+        self
+    }
+
+    /// Calls `hook` with each panel that was inspected and its report, on the worker and while the panel's frames are still
+    /// in memory: to draw, shrink or store the very pixels that were inspected, without a second read. Each result comes
+    /// with what the hook gave. A panic in it is an error of its panel.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use panelqc::{Frame, Inspector, Model, Panel, Pixels};
+    /// # let inspector = Inspector::builder(Model::load("models/solar-cell")?).build()?;
+    /// # let panels = [Panel::new("a", Frame::new(300, 300, Pixels::Gray8(vec![120; 90_000]))?)];
+    /// for result in inspector.inspect_batch(panels).with_panels(|_, panel| panel.frames()[0].size()) {
+    ///     let (report, size) = result?;
+    ///     println!("{}: {} ({size})", report.panel, report.verdict);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_panels<T, F>(self, hook: F) -> InspectBatchWith<I, T>
+    where
+        T: Send + 'static,
+        F: Fn(&PanelReport, &Panel) -> T + Send + Sync + 'static,
+    {
+        let Stream { inspector, inputs, cancel, progress, .. } = self.stream;
+        let finish: Arc<Finish<T>> = Arc::new(move |report, panel| (hook(report, &panel), Some(panel)));
+        InspectBatchWith { stream: Stream { cancel, progress, ..Stream::new(inspector, inputs, finish) } }
+    }
+}
+
+impl<I> Iterator for InspectBatch<I>
+where
+    I: Iterator,
+    I::Item: Into<PanelInput>,
+{
+    type Item = Result<PanelReport, PanelError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.stream.next()?.map(|(report, ())| report))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.size_hint()
+    }
+}
+
+impl<I, T> Iterator for InspectBatchWith<I, T>
+where
+    I: Iterator,
+    I::Item: Into<PanelInput>,
+    T: Send + 'static,
+{
+    type Item = Result<(PanelReport, T), PanelError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.stream.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.size_hint()
+    }
+}
+
+/// Jobs under way, and what comes of them.
+struct Stream<I, T> {
+    inspector: Inspector,
+    inputs: Fuse<I>,
+    finish: Arc<Finish<T>>,
+    /// Work under way, in input order: number of panels, and where its results will come.
+    jobs: VecDeque<(usize, Receiver<JobResult<T>>)>,
+    ready: VecDeque<Result<(PanelReport, T), PanelError>>,
+    cancel: CancelToken,
+    progress: Option<Box<dyn FnMut(Progress) + Send>>,
+    count: Progress,
+    abandoned: Abandoned,
+}
+
+/// Set once nobody wants the results any more.
+#[derive(Default)]
+struct Abandoned(Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl<I, T> Stream<I, T> {
+    fn new(inspector: Inspector, inputs: Fuse<I>, finish: Arc<Finish<T>>) -> Self {
+        Stream {
+            inspector,
+            inputs,
+            finish,
+            jobs: VecDeque::new(),
+            ready: VecDeque::new(),
+            cancel: CancelToken::new(),
+            progress: None,
+            count: Progress::default(),
+            abandoned: Abandoned::default(),
+        }
+    }
+
+    /// Panels given to the threads whose results were not taken yet.
+    fn in_flight(&self) -> usize {
+        self.jobs.iter().map(|(panels, _)| panels).sum()
+    }
+}
+
+impl<I, T> Stream<I, T>
+where
+    I: Iterator,
+    I::Item: Into<PanelInput>,
+    T: Send + 'static,
+{
+    /// Hands work to the threads until enough panels are in flight.
+    fn feed(&mut self) {
+        let mut in_flight = self.in_flight();
+        while in_flight < self.inspector.frames_in_flight() && !self.cancel.is_cancelled() {
+            let room = self.inspector.batch().min(self.inspector.frames_in_flight() - in_flight);
+            let inputs: Vec<PanelInput> = self.inputs.by_ref().take(room).map(Into::into).collect();
+            if inputs.is_empty() {
+                return;
+            }
+            let panels = inputs.len();
+            in_flight += panels;
+            let (sender, receiver) = sync_channel(1);
+            let (cancel, abandoned) = (self.cancel.clone(), Arc::clone(&self.abandoned.0));
+            let stopped = move || cancel.is_cancelled() || abandoned.load(Ordering::Acquire);
+            self.inspector.spawn(inputs, stopped, Arc::clone(&self.finish), move |results| {
+                // The receiver is gone when nobody wants the results any more.
+                let _ = sender.send(results);
+            });
+            self.jobs.push_back((panels, receiver));
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<(PanelReport, T), PanelError>> {
+        if self.count.done == 0 && self.jobs.is_empty() {
+            self.count.total = match self.inputs.size_hint() {
+                (low, Some(high)) if low == high => u64::try_from(high).ok(),
+                _ => None,
+            };
+        }
+        while self.ready.is_empty() {
+            self.feed();
+            let (_, receiver) = self.jobs.pop_front()?;
+            // A sender that vanished took its panels along: the engine does not let that happen.
+            self.ready.extend(receiver.recv().unwrap_or_default());
+        }
+        self.feed();
+        let result = self.ready.pop_front()?;
+        self.count.done += 1;
+        self.count.errors += u64::from(result.is_err());
+        if let Some(progress) = &mut self.progress {
+            progress(self.count);
+        }
+        Some(result)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let held = self.ready.len() + self.in_flight();
+        // After a cancellation no more than what is held will come.
+        let (_, high) = self.inputs.size_hint();
+        (held, high.map(|high| high + held))
+    }
+}

@@ -1,0 +1,293 @@
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::batch::InspectBatch;
+use super::plan::{Plan, plan_of};
+use super::work::{Engine, Finish, JobResult};
+use crate::error::{Error, Result};
+use crate::frame::{FrameLimits, Panel, PanelInput};
+use crate::idle::Idle;
+use crate::model::Model;
+use crate::report::{PanelReport, Trace};
+use crate::runtime::Provider;
+use crate::verdict::Policy;
+
+/// Inspects panels with one model: one at a time, or in parallel batches. Cheap to clone; threads and sessions are
+/// shared.
+#[derive(Clone)]
+pub struct Inspector {
+    engine: Arc<Engine>,
+    threads: Arc<ThreadPool>,
+    sessions: usize,
+    batch: usize,
+    in_flight: usize,
+}
+
+/// Settings of an [`Inspector`], checked by [`build`](InspectorBuilder::build).
+pub struct InspectorBuilder {
+    model: Arc<Model>,
+    policy: Option<Policy>,
+    floor: f32,
+    /// Default: the manifest's.
+    plan: Option<Box<dyn Plan>>,
+    keep_maps: bool,
+    limits: FrameLimits,
+    threads: Option<usize>,
+    batch: Option<usize>,
+    in_flight: Option<usize>,
+}
+
+impl InspectorBuilder {
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Rules for the verdict. Default: any defect that reaches the manifest's confidence fails the panel.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Reports defects down to this confidence too, `0..=1`. Default: the manifest's confidence, or for each kind the
+    /// least that the policy's limits and rules look at where that is lower. It can only lower that, so the verdict does not depend on it.
+    #[must_use]
+    pub fn floor(mut self, confidence: f32) -> Self {
+        self.floor = confidence;
+        self
+    }
+
+    /// Keeps the anomaly maps of the frames in [`PanelReport::maps`], four bytes a pixel. Default: they are dropped.
+    #[must_use]
+    pub fn keep_maps(mut self) -> Self {
+        self.keep_maps = true;
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn plan(mut self, plan: impl Plan + 'static) -> Self {
+        self.plan = Some(Box::new(plan));
+        self
+    }
+
+    /// What an image file may ask for.
+    #[must_use]
+    pub fn limits(mut self, limits: FrameLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Worker threads, each with a session of its own on the CPU; with another [`Provider`] they share two sessions,
+    /// and read and prepare frames while the device works. Default: what the operating system lets this process use, as
+    /// [`std::thread::available_parallelism`] counts it: on Linux the affinity and the quota of the control group, whole
+    /// processors, rounded down, at least 1; on Windows and macOS all logical processors, limited or not.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Panels that go through the model together. Default: what the graph is fixed to, otherwise 1 on the
+    /// CPU, where that is the fastest, and 8 with another [`Provider`].
+    #[must_use]
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.batch = Some(batch);
+        self
+    }
+
+    /// Most panels between the input and the results: memory is bounded by this many panels. Default: twice the
+    /// threads times the batch.
+    #[must_use]
+    pub fn frames_in_flight(mut self, panels: usize) -> Self {
+        self.in_flight = Some(panels);
+        self
+    }
+
+    /// Checks the settings, opens the sessions and starts the threads.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a number of 0 or a confidence that cannot be used, [`Error::Policy`] for a policy that
+    /// does not belong to the model, [`Error::Model`] for a batch that the graph does not take or when a session
+    /// cannot be opened.
+    pub fn build(self) -> Result<Inspector> {
+        let argument = |text: String| Err(Error::Argument(text));
+        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        if !(1..=1024).contains(&threads) {
+            return argument(format!("threads: expected 1 to 1024, found {threads}"));
+        }
+        let provider = self.model.provider();
+        let batch = self.batch.or(self.model.max_batch()).unwrap_or(provider.default_batch());
+        check_batch(&self.model, batch)?;
+        let in_flight = self.in_flight.unwrap_or(2 * threads * batch);
+        if in_flight == 0 {
+            return argument("frames in flight: expected at least 1, found 0".to_owned());
+        }
+        let output = &self.model.manifest().output;
+        if let Some(policy) = &self.policy {
+            policy.check(&self.model)?;
+        }
+        let policy = self.policy.unwrap_or_else(|| Policy::of_manifest(output));
+        if !(0.0..=1.0).contains(&self.floor) {
+            return argument(format!("floor: expected a confidence of 0 to 1, found {}", self.floor));
+        }
+        let decoder =
+            self.model.decoder().with_floors(|kind| output.confidence_of(kind).min(policy.floor(kind)).min(self.floor));
+        let sessions = provider.sessions(threads);
+        self.model.reserve(sessions)?;
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("panelqc-{i}"))
+            .build()
+            .map_err(|e| Error::Argument(format!("threads: cannot start {threads}: {e}")))?;
+        let trace = Trace {
+            model: Arc::clone(self.model.sha256()),
+            manifest: Arc::clone(self.model.manifest_sha256()),
+            policy: policy.sha256().cloned(),
+            image: None,
+            provider: Some(provider).filter(|&provider| provider != Provider::Cpu),
+            rewritten: self.model.rewritten(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        Ok(Inspector {
+            engine: Arc::new(Engine {
+                decoder,
+                plan: self.plan.unwrap_or_else(|| plan_of(&self.model.manifest().input)),
+                keep_maps: self.keep_maps,
+                policy,
+                limits: self.limits,
+                trace,
+                workspaces: Mutex::new(Idle::new()),
+                model: self.model,
+            }),
+            threads: Arc::new(pool),
+            sessions,
+            batch,
+            in_flight,
+        })
+    }
+}
+
+/// Whether the model takes so many panels together.
+fn check_batch(model: &Model, batch: usize) -> Result<()> {
+    if !(1..=1024).contains(&batch) {
+        return Err(Error::Argument(format!("batch: expected 1 to 1024, found {batch}")));
+    }
+    match model.max_batch().filter(|&max| batch > max) {
+        None => Ok(()),
+        Some(max) => Err(Error::model(
+            model.path(),
+            format!("a dynamic batch axis (a batch of {batch} was asked for)"),
+            format!("a batch fixed to {max}"),
+        )),
+    }
+}
+
+impl Inspector {
+    /// Settings for inspecting with `model`.
+    pub fn builder(model: impl Into<Arc<Model>>) -> InspectorBuilder {
+        InspectorBuilder {
+            model: model.into(),
+            policy: None,
+            floor: 1.0,
+            plan: None,
+            keep_maps: false,
+            limits: FrameLimits::default(),
+            threads: None,
+            batch: None,
+            in_flight: None,
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.engine.model
+    }
+
+    /// The rules of the verdict.
+    pub fn policy(&self) -> &Policy {
+        &self.engine.policy
+    }
+
+    /// What every result of this inspector is made with; `image` is `None`.
+    pub fn trace(&self) -> Trace {
+        self.engine.trace.clone()
+    }
+
+    /// Number of worker threads.
+    pub fn threads(&self) -> usize {
+        self.threads.current_num_threads()
+    }
+
+    /// Most panels that go through the model together.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Most inferences that run at a time.
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    pub(crate) fn check_batch(&self, batch: usize) -> Result<()> {
+        check_batch(&self.engine.model, batch)
+    }
+
+    /// Most panels between the input and the results.
+    pub(super) fn frames_in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Inspects panels together on one of the threads, and gives the results, one per panel, to `done` there; a panic is a
+    /// result too. Once `stopped`, no inference begins.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        inputs: Vec<PanelInput>,
+        stopped: impl Fn() -> bool + Send + 'static,
+        finish: Arc<Finish<T>>,
+        done: impl FnOnce(JobResult<T>) + Send + 'static,
+    ) {
+        let engine = Arc::clone(&self.engine);
+        self.threads.spawn(move || done(engine.run_guarded(inputs, &stopped, &*finish)));
+    }
+
+    /// Inspects one panel on the calling thread.
+    ///
+    /// # Errors
+    /// Those of the image, the model or the runtime; see [`Error::fault`].
+    pub fn inspect(&self, panel: &Panel) -> Result<PanelReport> {
+        self.engine.inspect(panel)
+    }
+
+    /// Reads and inspects one image file on the calling thread.
+    ///
+    /// # Errors
+    /// As [`Inspector::inspect`] and [`Frame::load`].
+    pub fn inspect_file(&self, path: impl AsRef<Path>) -> Result<PanelReport> {
+        self.engine.inspect_file(path.as_ref())
+    }
+
+    /// Inspects panels or image files in parallel. Results come as a stream in input order; a panel that cannot be
+    /// inspected is an `Err` in its place and the rest goes on. The input is read from only as results are taken, so
+    /// that at most [`frames_in_flight`](InspectorBuilder::frames_in_flight) panels are in memory.
+    pub fn inspect_batch<I>(&self, inputs: I) -> InspectBatch<I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: Into<PanelInput>,
+    {
+        InspectBatch::new(self.clone(), inputs.into_iter())
+    }
+}
+
+impl fmt::Debug for Inspector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inspector")
+            .field("model", &self.engine.model)
+            .field("threads", &self.threads())
+            .field("batch", &self.batch)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,397 @@
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ndarray::{Array2, Axis, Slice};
+
+use super::plan::Plan;
+use crate::error::{Error, Result};
+use crate::frame::{Buffers, Frame, FrameLimits, Panel, PanelInput};
+use crate::geometry::{Region, Size};
+use crate::head::{Decoded, Decoder, Proposals, Slot};
+use crate::idle::Idle;
+use crate::model::Model;
+use crate::report::{PanelError, PanelReport, Status, Timings, Trace};
+use crate::runtime::Outputs;
+use crate::tensor::Batch;
+use crate::verdict::Policy;
+
+/// What is made of a panel that was inspected, on the worker. The panel comes back unless it is kept: its memory is used
+/// again.
+pub(super) type Finish<T> = dyn Fn(&PanelReport, Panel) -> (T, Option<Panel>) + Send + Sync;
+
+/// The results of one job, one per panel.
+pub(super) type JobResult<T> = Vec<Result<(PanelReport, T), PanelError>>;
+
+/// What all workers share: how a panel becomes a report.
+pub(super) struct Engine {
+    pub(super) model: Arc<Model>,
+    pub(super) decoder: Decoder,
+    pub(super) plan: Box<dyn Plan>,
+    pub(super) keep_maps: bool,
+    pub(super) policy: Policy,
+    pub(super) limits: FrameLimits,
+    pub(super) trace: Trace,
+    pub(super) workspaces: Mutex<Idle<Workspace>>,
+}
+
+/// Memory of one worker, used again from job to job.
+pub(super) struct Workspace {
+    buffers: Buffers,
+    batch: Batch,
+    outputs: Outputs,
+    /// What the views in the batch show.
+    members: Vec<Member>,
+    views: Vec<Region>,
+    /// For frames that are not under way.
+    proposals: Vec<Proposals>,
+}
+
+/// One view in the batch.
+#[derive(Clone, Copy)]
+struct Member {
+    /// The panel's place in the job.
+    entry: usize,
+    frame: Size,
+    /// Whether it is the first, or the last, of its frame.
+    first: bool,
+    last: bool,
+}
+
+/// A panel of a job.
+struct Entry<'a> {
+    id: &'a str,
+    image: Option<&'a Path>,
+    panel: Option<Cow<'a, Panel>>,
+    /// Whether it was read here, into the worker's buffers.
+    read: bool,
+    state: Result<Progress>,
+}
+
+/// What became of a panel's frames so far.
+#[derive(Default)]
+struct Progress {
+    ms: Timings,
+    decoded: Vec<Decoded>,
+    maps: Vec<Array2<f32>>,
+    /// What the views of the frame under way gave.
+    proposals: Option<Proposals>,
+}
+
+impl<'a> Entry<'a> {
+    fn new(id: &'a str, image: Option<&'a Path>, panel: Cow<'a, Panel>, read: bool, reading: Duration) -> Self {
+        let ms = Timings { decode: ms(reading), ..Timings::default() };
+        Entry { id, image, panel: Some(panel), read, state: Ok(Progress { ms, ..Progress::default() }) }
+    }
+
+    fn failed(id: &'a str, image: Option<&'a Path>, error: Error) -> Self {
+        Entry { id, image, panel: None, read: false, state: Err(error) }
+    }
+
+    fn frames(&self) -> &[Frame] {
+        self.panel.as_ref().map_or(&[], |panel| panel.frames())
+    }
+}
+
+impl Engine {
+    /// Inspects one panel on the calling thread.
+    pub(super) fn inspect(&self, panel: &Panel) -> Result<PanelReport> {
+        let image = panel.frames().first().and_then(Frame::source);
+        let entry = Entry::new(panel.id(), image, Cow::Borrowed(panel), false, Duration::ZERO);
+        self.inspect_one(entry, self.workspace(1))
+    }
+
+    /// Reads and inspects one image file on the calling thread.
+    pub(super) fn inspect_file(&self, path: &Path) -> Result<PanelReport> {
+        let input = PanelInput::from(path);
+        let id = input.id().to_owned();
+        let mut workspace = self.workspace(1);
+        let entry = self.open(&id, Some(path), input, &mut workspace.buffers);
+        self.inspect_one(entry, workspace)
+    }
+
+    fn inspect_one(&self, entry: Entry<'_>, mut workspace: Workspace) -> Result<PanelReport> {
+        let mut entries = [entry];
+        self.work(&mut entries, &mut workspace, 1, &|| false);
+        let [mut entry] = entries;
+        let report = self.close(&mut entry);
+        if let (true, Some(Cow::Owned(panel))) = (entry.read, entry.panel) {
+            workspace.buffers.take_back(panel);
+        }
+        self.put_back(workspace);
+        report
+    }
+
+    /// Inspects the panels of one job. A panic becomes an error of each of them.
+    pub(super) fn run_guarded<T>(
+        &self,
+        inputs: Vec<PanelInput>,
+        stopped: &dyn Fn() -> bool,
+        finish: &Finish<T>,
+    ) -> JobResult<T> {
+        let names: Vec<(String, Option<PathBuf>)> =
+            inputs.iter().map(|input| (input.id().to_owned(), input.image().map(Path::to_path_buf))).collect();
+        let run = AssertUnwindSafe(|| self.run(inputs, &names, stopped, finish));
+        catch_unwind(run).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic");
+            let error = |_| Error::Internal(text.to_owned());
+            names.iter().map(error).zip(&names).map(|(error, name)| Err(self.error(name, error, None))).collect()
+        })
+    }
+
+    fn run<T>(
+        &self,
+        inputs: Vec<PanelInput>,
+        names: &[(String, Option<PathBuf>)],
+        stopped: &dyn Fn() -> bool,
+        finish: &Finish<T>,
+    ) -> JobResult<T> {
+        let capacity = inputs.len();
+        let mut workspace = self.workspace(capacity);
+        let buffers = &mut workspace.buffers;
+        let mut entries: Vec<Entry> = inputs
+            .into_iter()
+            .zip(names)
+            .map(|(input, (id, image))| match stopped() {
+                true => Entry::failed(id, image.as_deref(), Error::Cancelled),
+                false => self.open(id, image.as_deref(), input, buffers),
+            })
+            .collect();
+        self.work(&mut entries, &mut workspace, capacity, stopped);
+        let mut results = Vec::with_capacity(capacity);
+        for (mut entry, name) in entries.into_iter().zip(names) {
+            let report = self.close(&mut entry);
+            let panel = entry.panel.map(Cow::into_owned);
+            results.push(match (report, panel) {
+                (Ok(report), Some(panel)) => {
+                    let (made, back) = finish(&report, panel);
+                    if let Some(panel) = back.filter(|_| entry.read) {
+                        workspace.buffers.take_back(panel);
+                    }
+                    Ok((report, made))
+                }
+                (Ok(_), None) => Err(self.error(name, Error::Internal("a panel is gone".to_owned()), None)),
+                (Err(error), panel) => {
+                    // What came from memory goes back to whom it came from.
+                    let (read, given) = if entry.read { (panel, None) } else { (None, panel) };
+                    read.into_iter().for_each(|panel| workspace.buffers.take_back(panel));
+                    Err(self.error(name, error, given))
+                }
+            });
+        }
+        self.put_back(workspace);
+        results
+    }
+
+    fn error(&self, (panel, image): &(String, Option<PathBuf>), error: Error, given: Option<Panel>) -> PanelError {
+        PanelError::new(panel.clone(), image.clone(), error, self.trace.clone()).with_panel(given)
+    }
+
+    /// A worker's memory, for `capacity` views at a time.
+    fn workspace(&self, capacity: usize) -> Workspace {
+        let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut workspace = idle.unwrap_or_else(|| Workspace {
+            buffers: Buffers::default(),
+            batch: Batch::new(&self.model.manifest().input, capacity),
+            outputs: Outputs::default(),
+            members: Vec::new(),
+            views: Vec::new(),
+            proposals: Vec::new(),
+        });
+        workspace.buffers.begin();
+        workspace
+    }
+
+    fn put_back(&self, workspace: Workspace) {
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).put_back(workspace);
+    }
+
+    /// Reads a panel, if it is not in memory yet.
+    fn open<'a>(&self, id: &'a str, image: Option<&'a Path>, input: PanelInput, buffers: &mut Buffers) -> Entry<'a> {
+        let start = Instant::now();
+        let read = matches!(input, PanelInput::Files(_));
+        match input.into_panel_with(&self.limits, buffers) {
+            Ok(panel) => Entry::new(id, image, Cow::Owned(panel), read, start.elapsed()),
+            Err(error) => Entry::failed(id, image, error),
+        }
+    }
+
+    /// Takes every view of the panels' frames through the model, `capacity` at a time. Once `stopped`, no inference begins.
+    fn work(&self, entries: &mut [Entry<'_>], workspace: &mut Workspace, capacity: usize, stopped: &dyn Fn() -> bool) {
+        workspace.members.clear();
+        workspace.batch.clear();
+        for at in 0..entries.len() {
+            for frame in 0..entries[at].frames().len() {
+                let mut views = std::mem::take(&mut workspace.views);
+                views.clear();
+                self.plan.views(entries[at].frames()[frame].size(), &mut views);
+                for (number, region) in views.iter().enumerate() {
+                    let place = (number == 0, number + 1 == views.len());
+                    self.push(entries, (at, frame, *region, place), workspace, stopped);
+                    if workspace.batch.len() == capacity {
+                        self.flush(workspace, entries, stopped);
+                    }
+                }
+                workspace.views = views;
+            }
+        }
+        self.flush(workspace, entries, stopped);
+    }
+
+    /// Puts one view into the batch; `(first, last)` tells its place among the views of its frame. Nothing is done for a
+    /// panel that has failed.
+    fn push(
+        &self,
+        entries: &mut [Entry<'_>],
+        (at, frame, region, (first, last)): (usize, usize, Region, (bool, bool)),
+        workspace: &mut Workspace,
+        stopped: &dyn Fn() -> bool,
+    ) {
+        if entries[at].state.is_err() {
+            return;
+        }
+        if !workspace.batch.takes_region(&entries[at].frames()[frame], &region) {
+            self.flush(workspace, entries, stopped);
+        }
+        let entry = &mut entries[at];
+        let (Ok(progress), Some(panel)) = (&mut entry.state, &entry.panel) else { return };
+        let start = Instant::now();
+        let pushed = workspace.batch.push_region(&panel.frames()[frame], panel.reference(), &region);
+        progress.ms.preprocess += ms(start.elapsed());
+        match pushed {
+            Ok(()) => {
+                let frame = panel.frames()[frame].size();
+                workspace.members.push(Member { entry: at, frame, first, last });
+            }
+            Err(error) => entry.state = Err(error),
+        }
+    }
+
+    /// Runs the model on what the batch holds.
+    fn flush(&self, workspace: &mut Workspace, entries: &mut [Entry<'_>], stopped: &dyn Fn() -> bool) {
+        if workspace.members.is_empty() {
+            return;
+        }
+        let start = Instant::now();
+        let cancelled = stopped();
+        let together = !cancelled && self.model.run(workspace.batch.view(), &mut workspace.outputs).is_ok();
+        let share = ms(start.elapsed()) / workspace.members.len() as f64;
+        for slot in 0..workspace.members.len() {
+            let member = workspace.members[slot];
+            let Ok(progress) = &mut entries[member.entry].state else { continue };
+            progress.ms.infer += share;
+            let mut result = Ok(slot);
+            // A runtime that fails on the batch is asked view by view, so that one of them does not take the others along,
+            // and each gets an error of its own.
+            if !together && (cancelled || stopped()) {
+                result = Err(Error::Cancelled);
+            } else if !together {
+                let start = Instant::now();
+                let mut one = workspace.batch.view();
+                one.slice_axis_inplace(Axis(0), Slice::from(slot..=slot));
+                result = self.model.run(one, &mut workspace.outputs).map(|()| 0);
+                progress.ms.infer += ms(start.elapsed());
+            }
+            let read = result.and_then(|index| self.read(member, (slot, index), workspace, progress));
+            if let Err(error) = read {
+                workspace.proposals.extend(progress.proposals.take());
+                entries[member.entry].state = Err(error);
+            }
+        }
+        workspace.members.clear();
+        workspace.batch.clear();
+    }
+
+    /// Reads what the model gave for a view of the batch, at `index` of the outputs; assembles its frame with the last one.
+    fn read(
+        &self,
+        member: Member,
+        (slot, index): (usize, usize),
+        workspace: &mut Workspace,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let start = Instant::now();
+        if member.first {
+            // Of a frame that failed before its last view.
+            workspace.proposals.extend(progress.proposals.take());
+            let mut proposals = workspace.proposals.pop().unwrap_or_default();
+            proposals.begin(member.frame);
+            progress.proposals = Some(proposals);
+        }
+        let Some(proposals) = &mut progress.proposals else {
+            return Err(Error::Internal("a view of a frame that was not begun".to_owned()));
+        };
+        let slot = Slot::new(&workspace.outputs, index, &workspace.batch.placements()[slot]);
+        self.decoder.propose(&slot, proposals)?;
+        if !member.last {
+            progress.ms.postprocess += ms(start.elapsed());
+            return Ok(());
+        }
+        let decoded = self.decoder.assemble(proposals)?;
+        progress.ms.postprocess += ms(start.elapsed());
+        progress.decoded.push(decoded);
+        if self.keep_maps {
+            // Kept for measuring only: it is no part of the time an image takes.
+            progress.maps.extend(self.decoder.anomaly_map(proposals));
+        }
+        workspace.proposals.extend(progress.proposals.take());
+        Ok(())
+    }
+
+    /// Judges a panel whose frames are all decoded.
+    fn close(&self, entry: &mut Entry<'_>) -> Result<PanelReport> {
+        let state = std::mem::replace(&mut entry.state, Err(Error::Cancelled));
+        let Progress { mut ms, decoded, maps, .. } = state?;
+        let Some(panel) = &entry.panel else { return Err(Error::Internal("a panel is gone".to_owned())) };
+        let start = Instant::now();
+        let several = panel.frames().len() > 1;
+        let score = decoded.iter().map(|d| d.score).fold(0.0, f32::max);
+        let pitch = self.policy.pixel_pitch_mm();
+        let mut defects = Vec::new();
+        for (number, frame) in decoded.into_iter().enumerate() {
+            defects.extend(frame.defects.into_iter().map(|mut defect| {
+                defect.frame = several.then_some(number);
+                defect.area_mm2 = pitch.map(|pitch| square_millimetres(defect.area_px, pitch));
+                defect
+            }));
+        }
+        let sizes: Vec<Size> = panel.frames().iter().map(Frame::size).collect();
+        let judgement = self.policy.judge(&defects, &sizes);
+        ms.postprocess += self::ms(start.elapsed());
+        let first = &panel.frames()[0];
+        Ok(PanelReport {
+            panel: entry.id.to_owned(),
+            image: entry.image.map(|path| path.display().to_string()),
+            status: Status::Ok,
+            verdict: judgement.verdict,
+            reasons: judgement.reasons,
+            defects,
+            score: Some(score),
+            width: Some(first.width()),
+            height: Some(first.height()),
+            ms: Some(ms),
+            trace: Trace { image: first.sha256().cloned(), ..self.trace.clone() },
+            error: None,
+            maps,
+        })
+    }
+}
+
+fn square_millimetres(area_px: u64, pitch: f64) -> f64 {
+    // Nine digits after the point: more would be rounding.
+    (area_px as f64 * pitch * pitch * 1e9).round() / 1e9
+}
+
+fn ms(duration: Duration) -> f64 {
+    // Whole microseconds: more digits would be noise.
+    duration.as_micros() as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests;

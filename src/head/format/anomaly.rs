@@ -1,0 +1,179 @@
+//! Format `anomaly`: how unusual a frame is, and where (PaDiM, PatchCore, EfficientAD, and anomalib's exports).
+//!
+//! * a map `[B, 1, h, w]` or `[B, h, w]`, and a score `[B]` or `[B, 1]`; where there is no score, the map's highest
+//!   number is it;
+//! * `normalize` in the manifest puts numbers of any scale on 0 to 1; anomalib 2 exports them on it.
+//!
+//! Where the map reaches `pixel_threshold`, connected pixels (by sides or corners) of at least `min_area` are one defect, whose
+//! confidence is the highest number in it. The frame's score decides: below `confidence` no region is reported, and from there on a
+//! frame without a region gets one defect that covers it.
+
+use std::sync::Arc;
+
+use ndarray::{Array2, Axis};
+
+use crate::defect::Kind;
+use crate::error::Result;
+use crate::geometry::PixelBox;
+use crate::head::context::most_confident_first;
+use crate::head::proposals::{Candidate, Proposals};
+use crate::head::search::real;
+use crate::head::{Context, Decoded, Format, Head, HeadFormat, Mismatch, Search, Slot, Task};
+
+pub(super) const FORMAT: HeadFormat =
+    HeadFormat::new("anomaly", &[Task::Anomaly], find).guessed().with_kinds(|_| Some(vec![Kind::new("anomaly")]));
+
+impl Format {
+    /// `anomaly`: a map `[B, 1, h, w]`, a score `[B]`, or both.
+    pub const ANOMALY: Format = Format::named("anomaly");
+}
+
+#[derive(Debug)]
+struct Anomaly {
+    map: Option<usize>,
+    score: Option<usize>,
+}
+
+fn find(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
+    let output = search.output();
+    let map_name = output.map.as_deref().or_else(|| search.called(&["anomaly_map"]));
+    let score_name = output.scores.as_deref().or_else(|| search.called(&["pred_score"]));
+    let map = search.one(map_name, "an anomaly map f32[?, 1, ?, ?]", |port| {
+        real(port) && (port.fits(&[None, Some(1), None, None]) || port.fits(&[None, None, None]))
+    });
+    let score = search.one(score_name, "an anomaly score f32[?]", |port| {
+        real(port) && (port.fits(&[None]) || port.fits(&[None, Some(1)]) || port.shape.is_empty())
+    });
+    match (map, score) {
+        (Err(e), _) if output.map.is_some() => Err(e),
+        (_, Err(e)) if output.scores.is_some() => Err(e),
+        (Err(e), Err(_)) => Err(e),
+        (map, score) => Ok(Arc::new(Anomaly { map: map.ok(), score: score.ok() })),
+    }
+}
+
+impl Head for Anomaly {
+    fn outputs(&self) -> Vec<usize> {
+        self.map.into_iter().chain(self.score).collect()
+    }
+
+    fn propose(&self, context: &Context, slot: &Slot<'_>, found: &mut Proposals) -> Result<()> {
+        let normal = |value: f32| context.output().normalize.map_or(value.clamp(0.0, 1.0), |n| n.apply(value));
+        let placement = slot.placement();
+        let mut peak = 0.0;
+        if let Some(output) = self.map {
+            let mut map = slot.ranked(output, &[2, 3])?;
+            if map.ndim() == 3 {
+                map = map.index_axis_move(Axis(0), 0);
+            }
+            slot.finite(output, &map)?;
+            let cells = (map.shape()[0], map.shape()[1]);
+            let (_, cells) = found.maps.add_layer(placement, cells, map.iter().map(|&value| normal(value)));
+            peak = cells.iter().copied().fold(0.0, f32::max);
+        }
+        let score = match self.score {
+            None => peak,
+            Some(output) => {
+                let numbers = slot.ranked(output, &[0, 1])?;
+                slot.finite(output, &numbers)?;
+                numbers.iter().next().map_or(0.0, |&value| normal(value))
+            }
+        };
+        found.notice(score);
+        // One kind: the first that is a defect.
+        if let Some(kind) = context.floors().iter().position(Option::is_some) {
+            let candidate = Candidate::new(kind, score, PixelBox::from(placement.region()));
+            found.push(candidate.placed());
+        }
+        Ok(())
+    }
+
+    fn assemble(&self, context: &Context, found: &mut Proposals) -> Result<Decoded> {
+        let (frame, output) = (found.frame(), context.output());
+        let Proposals { views, candidates, score, maps, scratch, .. } = found;
+        let most =
+            candidates.iter().copied().reduce(|most, next| if next.confidence > most.confidence { next } else { most });
+        let mut defects = Vec::new();
+        let floor = most.and_then(|most| context.floors()[most.kind]);
+        if let (Some(most), Some(floor)) = (most, floor.filter(|&floor| *score >= floor)) {
+            if let Some(plane) = maps.merged(frame, 0) {
+                scratch.surface.find_blobs(&plane, output.pixel_threshold);
+                for number in 0..scratch.surface.blobs.len() {
+                    let blob = scratch.surface.blobs[number];
+                    if blob.area >= output.min_area && blob.peak >= floor {
+                        defects.extend(context.blob(most.kind, &blob, frame, &mut scratch.surface));
+                    }
+                }
+            }
+            if defects.is_empty() {
+                defects.extend(views.get(most.view).and_then(|view| context.defect(&most, view)));
+            }
+        }
+        most_confident_first(&mut defects);
+        Ok(Decoded::new(defects, score.clamp(0.0, 1.0)))
+    }
+
+    fn anomaly_map(&self, found: &mut Proposals) -> Option<Array2<f32>> {
+        let plane = found.maps.merged(found.frame(), 0)?;
+        let mut map = found.scratch.surface.resampled(&plane);
+        // A pixel that no view shows.
+        map.iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = 0.0);
+        Some(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Size;
+    use crate::head::{Normalize, OutputConfig, testing};
+    use crate::tensor::{Fit, Preprocess};
+
+    fn decode(change: impl Fn(&mut OutputConfig), score: Option<f32>, map: &[f32]) -> Decoded {
+        let mut output = OutputConfig { confidence: 0.5, ..OutputConfig::new(vec!["anomaly".into()]) };
+        change(&mut output);
+        let head = Anomaly { map: Some(0), score: score.map(|_| 1) };
+        let tensors = [(vec![1, 1, 4, 8], map.to_vec()), (vec![1, 1], vec![score.unwrap_or(0.0)])];
+        let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(Size::new(8, 4)) }.placement(Size::new(8, 4));
+        testing::decode(head, output, &tensors, (0, &placement)).unwrap()
+    }
+
+    /// A spot of two pixels that touch at a corner, and one of one pixel.
+    fn map() -> Vec<f32> {
+        let mut map = vec![0.1; 32];
+        (map[9], map[18], map[15]) = (0.8, 0.6, 0.7);
+        map
+    }
+
+    #[test]
+    fn spots_of_the_map_are_defects() {
+        let decoded = decode(|_| (), None, &map());
+        assert_eq!(decoded.score, 0.8);
+        let found: Vec<_> = decoded.defects.iter().map(|d| (d.confidence.get(), d.area_px, d.bbox)).collect();
+        assert_eq!(found, [(0.8, 2, PixelBox::new(1.0, 1.0, 3.0, 3.0)), (0.7, 1, PixelBox::new(7.0, 1.0, 8.0, 2.0))]);
+        assert!((decoded.defects[0].mean_confidence.unwrap().get() - 0.7).abs() < 1e-6);
+        assert_eq!(decode(|o| o.min_area = 2, None, &map()).defects.len(), 1);
+        assert_eq!(decode(|o| o.pixel_threshold = 0.65, None, &map()).defects[0].area_px, 1);
+        assert_eq!(decode(|o| o.confidence = 0.75, None, &map()).defects.len(), 1);
+    }
+
+    #[test]
+    fn the_score_decides() {
+        let decoded = decode(|_| (), Some(0.4), &map());
+        assert_eq!((decoded.score, decoded.defects.len()), (0.4, 0), "normal by its score");
+        let decoded = decode(|_| (), Some(0.9), &[0.2; 32]);
+        let [whole] = &decoded.defects[..] else { panic!("one defect") };
+        assert_eq!((whole.confidence.get(), whole.area_px, &whole.mask), (0.9, 32, &None), "anomalous, and nowhere");
+    }
+
+    #[test]
+    fn numbers_of_any_scale_are_normalised() {
+        // anomalib: ((x - threshold) / (max - min) + 0.5) cut to 0..1.
+        let scale = Normalize { threshold: 12.0, min: 2.0, max: 22.0 };
+        let raw: Vec<f32> = map().iter().map(|v| 12.0 + (v - 0.5) * 20.0).collect();
+        let decoded = decode(|o| o.normalize = Some(scale), Some(40.0), &raw);
+        assert_eq!(decoded.score, 1.0);
+        let confidences: Vec<_> = decoded.defects.iter().map(|d| d.confidence.get()).collect();
+        assert!((confidences[0] - 0.8).abs() < 1e-6 && (confidences[1] - 0.7).abs() < 1e-6, "{confidences:?}");
+    }
+}

@@ -1,0 +1,34 @@
+//! The formats: one file each, and one line here. A new one declares its name and its [`HeadFormat`] as constants in its
+//! file, implements [`Head`](super::Head), and is entered below.
+
+mod anomaly;
+mod boxes;
+mod detr;
+mod end2end;
+mod grid;
+mod mask;
+mod prototypes;
+mod rows;
+mod rtdetr;
+mod scores;
+mod yolo;
+mod yolo_obb;
+mod yolo_v5;
+
+use super::HeadFormat;
+
+/// Every format of the library. The order is the one in which messages list them.
+pub(super) const FORMATS: &[HeadFormat] = &[
+    scores::FORMAT,
+    grid::FORMAT,
+    yolo::FORMAT,
+    yolo_v5::FORMAT,
+    yolo_obb::FORMAT,
+    end2end::FORMAT,
+    end2end::ORIENTED,
+    rtdetr::FORMAT,
+    detr::FORMAT,
+    boxes::FORMAT,
+    mask::FORMAT,
+    anomaly::FORMAT,
+];

@@ -1,0 +1,216 @@
+//! What the formats with one row (or column) per proposal share. A proposal has the kind of its highest probability, the
+//! first where two are equal. With `M` mask coefficients behind its numbers, the mask of a proposal is where the
+//! prototypes `[B, M, h, w]`, weighted by them, are above `pixel_threshold` (as the logistic function of the sum), inside
+//! of its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is dropped, as Ultralytics does.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use ndarray::{ArrayView2, Axis, Slice};
+
+use super::prototypes::Weighted;
+use crate::defect::Kind;
+use crate::error::Result;
+use crate::geometry::{PixelBox, Placement};
+use crate::head::proposals::{Candidate, HeadScratch, Proposals};
+use crate::head::scan;
+use crate::head::slot::{plane, slice};
+use crate::head::suppression::{Suppression, suppress};
+use crate::head::surface::Window;
+use crate::head::{Context, Head, Mismatch, Search, Slot};
+use crate::runtime::Signature;
+
+/// How the numbers of one proposal lie.
+pub(super) trait Form: fmt::Debug + Send + Sync + 'static {
+    /// Which axis of the output, behind the batch axis, counts the numbers of a proposal: 0 or 1.
+    const NUMBERS_AXIS: usize;
+
+    /// Whether the graph suppresses, and how it is done otherwise.
+    const SUPPRESSION: Suppression = Suppression::Greedy;
+
+    /// Whether probabilities are enlarged to the frame for masks. Otherwise sums are, of which the logistic function is
+    /// above the threshold where they are above its inverse.
+    const ENLARGES_PROBABILITIES: bool = false;
+
+    /// Numbers before the mask coefficients.
+    fn numbers(kinds: usize) -> usize;
+
+    /// Writes confidence and kind of each proposal into `best` and `kinds`, which are empty.
+    fn best(table: &Table<'_>, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()>;
+
+    /// The box in model pixels of a proposal's first four numbers; of a turned one, before it is turned. Default: they
+    /// are centre x, centre y, width, height.
+    fn bbox(sides: [f32; 4], _placement: &Placement) -> PixelBox {
+        let [x, y, w, h] = sides;
+        PixelBox::new(x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0)
+    }
+
+    /// The place of the angle among a proposal's numbers, for a form of turned boxes.
+    fn angle(_kinds: usize) -> Option<usize> {
+        None
+    }
+}
+
+/// The head of a form.
+#[derive(Debug)]
+struct Rows<F> {
+    rows: usize,
+    prototypes: Option<usize>,
+    form: PhantomData<F>,
+}
+
+/// Finds the outputs of a form.
+pub(super) fn find<F: Form>(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
+    let prototypes = search.prototypes()?;
+    let masks = prototypes.map_or(0, |(_, count)| count);
+    let rows = search.proposals(1 + F::NUMBERS_AXIS, F::numbers(search.kinds()) + masks)?;
+    Ok(Arc::new(Rows { rows, prototypes: prototypes.map(|(index, _)| index), form: PhantomData::<F> }))
+}
+
+impl<F: Form> Head for Rows<F> {
+    fn outputs(&self) -> Vec<usize> {
+        std::iter::once(self.rows).chain(self.prototypes).collect()
+    }
+
+    fn suppression(&self) -> Suppression {
+        F::SUPPRESSION
+    }
+
+    fn propose(&self, context: &Context, slot: &Slot<'_>, found: &mut Proposals) -> Result<()> {
+        let prototypes = match self.prototypes {
+            None => None,
+            Some(output) => {
+                let prototypes = slot.array(output, 3)?;
+                slot.finite(output, &prototypes)?;
+                Some(prototypes)
+            }
+        };
+        let masks = prototypes.as_ref().map_or(0, |p| p.shape()[0]);
+        let table = Table::of::<F>(context, slot, self.rows, masks)?;
+        let Proposals { views, candidates, score, maps, scratch, .. } = found;
+        let HeadScratch { best, kinds, .. } = scratch;
+        best.clear();
+        kinds.clear();
+        F::best(&table, context, best, kinds)?;
+        let placement = slot.placement();
+        let angle = F::angle(context.kinds());
+        let view = views.len().saturating_sub(1);
+        let first = candidates.len();
+        for (row, (&confidence, &kind)) in best.iter().zip(kinds.iter()).enumerate() {
+            let kind = kind as usize;
+            let Some(floor) = context.floors()[kind] else { continue };
+            *score = score.max(confidence);
+            if confidence >= floor {
+                let bbox = F::bbox([0, 1, 2, 3].map(|i| table.numbers[[row, i]]), placement);
+                let rank = if F::SUPPRESSION == Suppression::InGraph { row } else { kind * best.len() + row };
+                candidates.push(Candidate {
+                    view,
+                    row,
+                    angle: angle.map(|place| table.numbers[[row, place]]),
+                    ..Candidate::new(kind, confidence.clamp(0.0, 1.0), bbox).with_rank(rank)
+                });
+            }
+        }
+        let Some(planes) = &prototypes else { return Ok(()) };
+        // Masks are drawn of what is left of the view only. What suppression drops now it would drop later, too.
+        let own = &mut scratch.own;
+        own.clear();
+        own.extend(candidates.drain(first..));
+        let output = context.output();
+        suppress(own, F::SUPPRESSION, false, output.iou, output.iou_across);
+        own.truncate(output.max_defects);
+        for at in 0..scratch.own.len() {
+            let candidate = scratch.own[at];
+            let bbox = placement.box_to_frame(&candidate.bbox);
+            // A box in the padding: nothing is left of it.
+            if bbox.area() <= 0.0 {
+                continue;
+            }
+            let weights = table.numbers.row(candidate.row).slice_axis_move(Axis(0), Slice::from(table.before..));
+            let mask = Weighted { planes, weights, probabilities: F::ENLARGES_PROBABILITIES };
+            let window = Window::of(&bbox, placement.frame()).within(placement.region());
+            let part = mask.add(output.pixel_threshold, &window, placement, scratch, maps);
+            candidates.extend(part.map(|part| Candidate { part: Some(part), ..candidate }));
+        }
+        Ok(())
+    }
+}
+
+/// The proposals of one view, one per row.
+pub(super) struct Table<'a> {
+    pub(super) numbers: ArrayView2<'a, f32>,
+    pub(super) slot: Slot<'a>,
+    /// The graph's output that they are from.
+    pub(super) output: usize,
+    /// Numbers before the mask coefficients.
+    before: usize,
+}
+
+impl<'a> Table<'a> {
+    fn of<F: Form>(context: &Context, slot: &Slot<'a>, output: usize, masks: usize) -> Result<Self> {
+        let table = plane(slot.array(output, 2)?)?;
+        slot.finite(output, &table)?;
+        let numbers = if F::NUMBERS_AXIS == 0 { table.reversed_axes() } else { table };
+        let before = F::numbers(context.kinds());
+        if numbers.ncols() != before + masks {
+            let expected = format!("{} numbers a proposal", before + masks);
+            return Err(slot.misshapen(output, expected, numbers.shape()));
+        }
+        Ok(Table { numbers, slot: *slot, output, before })
+    }
+
+    /// For forms whose numbers are rows in the graph's memory, with the kinds from number 4 on: the highest of them for
+    /// each proposal.
+    pub(super) fn highest_kinds(&self, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()> {
+        let columns = self.numbers.slice_axis_move(Axis(1), Slice::from(4..4 + context.kinds()));
+        let kind_by_kind = columns.reversed_axes();
+        scan::highest(slice(&kind_by_kind)?, kind_by_kind.ncols(), best, kinds);
+        Ok(())
+    }
+
+    /// For forms with confidence and number of the kind as numbers 4 and 5.
+    pub(super) fn stated_kinds(&self, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()> {
+        for row in self.numbers.rows() {
+            let (confidence, number) = (row[4], row[5]);
+            let known = number >= 0.0 && number.fract() == 0.0 && (number as usize) < context.kinds();
+            // Rows that are left over have no confidence, and any number.
+            let (confidence, kind) = match known {
+                true => (confidence, number as u32),
+                false if confidence <= 0.0 => (0.0, 0),
+                false => return Err(context.unknown_kind(&self.slot, self.output, number)),
+            };
+            best.push(confidence);
+            kinds.push(kind);
+        }
+        Ok(())
+    }
+}
+
+/// How many numbers a proposal of the graph has, along `axis` (1 or 2), beyond `before` and the mask coefficients; `None`
+/// for a graph without proposals. For a starter manifest.
+pub(super) fn numbers(signature: &Signature, axis: usize, before: usize) -> Option<usize> {
+    let ports = &signature.outputs;
+    let of_rank = |rank: usize| ports.iter().find(move |port| port.shape.len() == rank);
+    let prototypes = if ports.len() == 2 { of_rank(4).and_then(|port| port.shape[1]) } else { None };
+    let port = of_rank(3)?;
+    let (numbers, proposals) = (port.shape[axis]?, port.shape[3 - axis]);
+    // A number of proposals is larger than the numbers of one.
+    if proposals.is_some_and(|n| n < numbers) {
+        return None;
+    }
+    numbers.checked_sub(before + prototypes.unwrap_or(0))
+}
+
+/// Names to begin with for the kinds of such proposals.
+pub(super) fn starter_kinds(signature: &Signature, axis: usize, before: usize) -> Option<Vec<Kind>> {
+    numbered(numbers(signature, axis, before)?)
+}
+
+/// `kind0`, `kind1`, and so on; `None` for no kinds.
+pub(super) fn numbered(kinds: usize) -> Option<Vec<Kind>> {
+    (kinds > 0).then(|| (0..kinds).map(|i| Kind::new(format!("kind{i}"))).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use std::fmt;
+
+use ndarray::{ArrayView, ArrayView2, ArrayViewD, Axis, Dimension, Ix2};
+
+use super::scan;
+use crate::error::{Error, Result};
+use crate::geometry::Placement;
+use crate::runtime::Outputs;
+
+/// What a graph gave for one view: its outputs, the view's place in the batch, and where the view lies in its frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Slot<'a> {
+    outputs: &'a Outputs,
+    index: usize,
+    placement: &'a Placement,
+}
+
+impl<'a> Slot<'a> {
+    /// The view at `index` of the batch.
+    pub fn new(outputs: &'a Outputs, index: usize, placement: &'a Placement) -> Self {
+        Slot { outputs, index, placement }
+    }
+
+    /// How the view lies in the model's input.
+    pub fn placement(&self) -> &'a Placement {
+        self.placement
+    }
+
+    /// The part of output `output` that belongs to this view, of rank `rank` without the batch axis.
+    ///
+    /// # Errors
+    /// [`Error::Output`] for an output of another rank.
+    pub fn array(&self, output: usize, rank: usize) -> Result<ArrayViewD<'a, f32>> {
+        self.ranked(output, &[rank])
+    }
+
+    /// The same, of one of several ranks.
+    pub(super) fn ranked(&self, output: usize, ranks: &[usize]) -> Result<ArrayViewD<'a, f32>> {
+        let wanted = || {
+            let ranks: Vec<String> = ranks.iter().map(|rank| (rank + 1).to_string()).collect();
+            format!("rank {} with a frame {}", ranks.join(" or "), self.index)
+        };
+        let tensor = self.tensor(output)?;
+        if !ranks.iter().any(|rank| tensor.ndim() == rank + 1) || self.index >= tensor.shape()[0] {
+            return Err(self.misshapen(output, wanted(), tensor.shape()));
+        }
+        Ok(tensor.index_axis_move(Axis(0), self.index))
+    }
+
+    /// The whole of an output without a batch axis, of rank `rank`.
+    ///
+    /// # Errors
+    /// [`Error::Output`] for an output of another rank.
+    pub fn whole(&self, output: usize, rank: usize) -> Result<ArrayViewD<'a, f32>> {
+        let tensor = self.tensor(output)?;
+        if tensor.ndim() == rank {
+            Ok(tensor)
+        } else {
+            Err(self.misshapen(output, format!("rank {rank}"), tensor.shape()))
+        }
+    }
+
+    fn tensor(&self, output: usize) -> Result<ArrayViewD<'a, f32>> {
+        self.outputs.get(output).ok_or_else(|| self.misshapen(output, "a tensor".to_owned(), &[]))
+    }
+
+    /// The error for an output of another shape than its format says.
+    pub fn misshapen(&self, output: usize, expected: impl Into<String>, found: &[usize]) -> Error {
+        let output = self.outputs.name(output).to_owned();
+        Error::Output { output, expected: expected.into(), found: format!("{found:?}") }
+    }
+
+    /// The error for a non-finite value.
+    pub(super) fn not_finite(&self, output: usize, value: f32, place: impl fmt::Display) -> Error {
+        let output = self.outputs.name(output).to_owned();
+        Error::Output { output, expected: "finite numbers".to_owned(), found: format!("{value} at {place}") }
+    }
+
+    /// Refuses non-finite values.
+    ///
+    /// # Errors
+    /// [`Error::Output`] that names the first of them.
+    pub fn finite<D: Dimension>(&self, output: usize, values: &ArrayView<'_, f32, D>) -> Result<()> {
+        if values.as_slice().is_some_and(scan::finite) {
+            return Ok(());
+        }
+        match values.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+            Some((place, value)) => Err(self.not_finite(output, *value, format_args!("place {place}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A view as one slice: outputs are copied out in standard order.
+pub(super) fn slice<'a, D: Dimension>(view: &ArrayView<'a, f32, D>) -> Result<&'a [f32]> {
+    view.to_slice().ok_or_else(|| Error::Internal("an output is not in standard order".to_owned()))
+}
+
+/// A view of rank 2.
+pub(super) fn plane(view: ArrayViewD<'_, f32>) -> Result<ArrayView2<'_, f32>> {
+    view.into_dimensionality::<Ix2>().map_err(|e| Error::Internal(e.to_string()))
+}

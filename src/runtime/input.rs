@@ -1,0 +1,145 @@
+use std::fmt;
+
+use half::f16;
+use ndarray::ArrayView4;
+use ort::session::SessionInputValue;
+use ort::value::{PrimitiveTensorElementType, TensorRef};
+
+use super::signature::{Mismatch, Port, Signature, list};
+use crate::tensor::Preprocess;
+
+/// How a graph wants its input: the engine fills `[N, C, H, W]` in `f32`, and this turns it into what the graph takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InputForm {
+    element: Element,
+    /// `[N, H, W, C]` instead of `[N, C, H, W]`.
+    channels_last: bool,
+    /// The batch that the graph is fixed to.
+    batch: Option<usize>,
+    /// Whether the graph has a batch axis at all.
+    batched: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Element {
+    F32,
+    F16,
+    U8,
+}
+
+/// Inputs that have to be turned, in memory that is used again from run to run.
+#[derive(Debug, Default)]
+pub(super) struct InputScratch {
+    f32: Vec<f32>,
+    f16: Vec<f16>,
+    u8: Vec<u8>,
+}
+
+impl InputForm {
+    /// Checks the graph's input against the manifest's `[input]` table.
+    pub(super) fn find(input: &Preprocess, signature: &Signature) -> Result<Self, Mismatch> {
+        let [height, width] = match input.any_size() {
+            true => [None, None],
+            false => [input.size.height, input.size.width].map(|side| Some(side as usize)),
+        };
+        let channels = Some(input.tensor_channels());
+        let [port] = &signature.inputs[..] else {
+            return Err(Mismatch::new("a graph with one input".to_owned(), list(&signature.inputs)));
+        };
+        let wanted = |shape: &[Option<usize>]| {
+            let port = Port { name: "any".to_owned(), element: "f32".to_owned(), shape: shape.to_vec() };
+            format!("one input {port} (f16 or u8 instead of f32, or channels last, will do too)")
+        };
+        let first = [None, channels, height, width];
+        let element = match &*port.element {
+            "f32" => Element::F32,
+            "f16" => Element::F16,
+            "u8" => Element::U8,
+            _ => return Err(Mismatch::new(wanted(&first), port.to_string())),
+        };
+        let (channels_last, batched) = if port.fits(&first) {
+            (false, true)
+        } else if port.fits(&[None, height, width, channels]) {
+            (true, true)
+        } else if port.fits(&first[1..]) {
+            (false, false)
+        } else {
+            return Err(Mismatch::new(wanted(&first), port.to_string()));
+        };
+        if input.any_size() {
+            let (rows, columns) = match (channels_last, port.shape.len()) {
+                (true, n) => (port.shape[n - 3], port.shape[n - 2]),
+                (false, n) => (port.shape[n - 2], port.shape[n - 1]),
+            };
+            if rows.is_some() || columns.is_some() {
+                return Err(Mismatch::new(
+                    "an input of any height and width, for fit `source` or a stride".to_owned(),
+                    port.to_string(),
+                ));
+            }
+        }
+        let plain = |values: &[f64], is: f64| values.iter().all(|&v| v == is);
+        if element == Element::U8 && !(input.scale == 1.0 && plain(&input.mean, 0.0) && plain(&input.std, 1.0)) {
+            return Err(Mismatch::new(
+                format!("scale 1, mean 0 and std 1 in the manifest, since the input {port} takes whole gray values"),
+                format!("scale {}, mean {:?}, std {:?}", input.scale, input.mean, input.std),
+            ));
+        }
+        let batch = if batched { port.shape[0] } else { Some(1) };
+        if batch == Some(0) {
+            return Err(Mismatch::new("a batch of at least 1".to_owned(), port.to_string()));
+        }
+        Ok(InputForm { element, channels_last, batch, batched })
+    }
+
+    /// The batch that the graph is fixed to; `None` when the axis is dynamic.
+    pub(crate) fn batch(&self) -> Option<usize> {
+        self.batch
+    }
+
+    /// The value for the graph. A batch that is smaller than the graph's fixed one is filled up with zeros.
+    pub(super) fn value<'v>(
+        &self,
+        input: ArrayView4<'v, f32>,
+        scratch: &'v mut InputScratch,
+    ) -> Result<SessionInputValue<'v>, ort::Error> {
+        let (n, c, h, w) = input.dim();
+        let frames = self.batch.unwrap_or(n).max(n);
+        let ready = self.element == Element::F32 && !self.channels_last && self.batched && frames == n;
+        if ready {
+            return Ok(TensorRef::from_array_view(input)?.into());
+        }
+        let shape = match (self.batched, self.channels_last) {
+            (false, _) => vec![c, h, w],
+            (true, false) => vec![frames, c, h, w],
+            (true, true) => vec![frames, h, w, c],
+        };
+        let size = frames * c * h * w;
+        let ordered = if self.channels_last { input.permuted_axes([0, 2, 3, 1]) } else { input };
+        // `Iter` of a standard array is a slice's; of channels-last it walks in the graph's order.
+        let values = ordered.iter();
+        Ok(match self.element {
+            Element::F32 => tensor(shape, fill(&mut scratch.f32, values.copied(), size))?,
+            Element::F16 => tensor(shape, fill(&mut scratch.f16, values.map(|&v| f16::from_f32(v)), size))?,
+            Element::U8 => {
+                let whole = |&v: &f32| v.round_ties_even().clamp(0.0, 255.0) as u8;
+                tensor(shape, fill(&mut scratch.u8, values.map(whole), size))?
+            }
+        })
+    }
+}
+
+/// `values`, and zeros up to `size`, in a buffer that is used again.
+fn fill<T: Copy + Default>(buffer: &mut Vec<T>, values: impl Iterator<Item = T>, size: usize) -> &[T] {
+    buffer.clear();
+    buffer.extend(values);
+    buffer.resize(size, T::default());
+    buffer
+}
+
+fn tensor<T: PrimitiveTensorElementType + fmt::Debug + Clone + 'static>(
+    shape: Vec<usize>,
+    values: &[T],
+) -> Result<SessionInputValue<'_>, ort::Error> {
+    Ok(TensorRef::from_array_view((shape, values))?.into())
+}
