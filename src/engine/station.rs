@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::cancel::CancelToken;
 use super::inspector::Inspector;
 use crate::error::{Error, Result};
-use crate::frame::PanelInput;
+use crate::frame::{Panel, PanelInput};
 use crate::report::{PanelError, PanelReport, Trace};
 
 /// An inspection station that several camera threads share: their panels are collected and go through the model
@@ -21,15 +21,16 @@ use crate::report::{PanelError, PanelReport, Trace};
 ///
 /// [`submit`](Station::submit) returns a [`Ticket`] at once, so that a camera can take its next picture while the last
 /// one is inspected, and so that one camera alone can fill a batch; [`inspect`](Station::inspect) is for the thread that
-/// has nothing else to do. At most twice `max_batch` panels wait: then `submit` blocks, and memory stays bounded.
+/// has nothing else to do. At most [`queue`](StationOptions::queue) panels wait, so that memory stays bounded: then
+/// `submit` blocks, and [`try_submit`](Station::try_submit) gives the panel back. A panel from memory that could not be
+/// inspected comes back with its error: [`PanelError::into_panel`].
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use panelqc::{Frame, Inspector, Model, Panel, Pixels, Station, StationOptions};
 ///
 /// let inspector = Inspector::builder(Model::load("models/solar-cell")?).build()?;
-/// let mut options = StationOptions::new(&inspector);
-/// options.max_batch = 2;
+/// let options = StationOptions::new(&inspector).with_max_batch(2);
 /// let station = Station::new(inspector, options)?;
 /// let frame = || Frame::new(300, 300, Pixels::Gray8(vec![120; 90_000]));
 /// std::thread::scope(|scope| {
@@ -59,18 +60,58 @@ pub struct StationOptions {
     /// How long the first panel waits for others, at most an hour. Default: 2 milliseconds. With zero a job takes what
     /// is there.
     pub max_wait: Duration,
+    /// Most panels that wait for their turn, at least 1; those of jobs under way do not count. Default: twice `max_batch`.
+    pub queue: Option<usize>,
+    /// Gives each panel back with its report, frames and all: see [`Ticket::wait_with_panel`]. Default `false`.
+    pub keep_panels: bool,
 }
 
 impl StationOptions {
     /// The defaults for this inspector.
     pub fn new(inspector: &Inspector) -> Self {
-        StationOptions { max_batch: inspector.batch(), max_wait: Duration::from_millis(2) }
+        let (max_batch, max_wait) = (inspector.batch(), Duration::from_millis(2));
+        StationOptions { max_batch, max_wait, queue: None, keep_panels: false }
+    }
+
+    /// The same with at most so many panels that go through the model together.
+    #[must_use]
+    pub fn with_max_batch(mut self, panels: usize) -> Self {
+        self.max_batch = panels;
+        self
+    }
+
+    /// The same with so long a wait of the first panel for others.
+    #[must_use]
+    pub fn with_max_wait(mut self, wait: Duration) -> Self {
+        self.max_wait = wait;
+        self
+    }
+
+    /// The same with at most so many panels that wait.
+    #[must_use]
+    pub fn with_queue(mut self, panels: usize) -> Self {
+        self.queue = Some(panels);
+        self
+    }
+
+    /// The same, with panels given back with their reports or not.
+    #[must_use]
+    pub fn with_panels_kept(mut self, keep: bool) -> Self {
+        self.keep_panels = keep;
+        self
+    }
+
+    fn room(&self) -> usize {
+        self.queue.unwrap_or(2 * self.max_batch)
     }
 
     fn check(&self, inspector: &Inspector) -> Result<()> {
         const HOUR: Duration = Duration::from_secs(3600);
         if self.max_wait > HOUR {
             return Err(Error::Argument(format!("max_wait: expected at most an hour, found {:?}", self.max_wait)));
+        }
+        if self.queue == Some(0) {
+            return Err(Error::Argument("queue: expected at least 1 panel, found 0".to_owned()));
         }
         inspector.check_batch(self.max_batch)
     }
@@ -109,9 +150,33 @@ impl Station {
         self.shared.options
     }
 
-    /// Hands a panel, or image files to read, over. Blocks only while twice `max_batch` panels wait already.
+    /// Hands a panel, or image files to read, over. Blocks only while the [queue](StationOptions::queue) is full.
     pub fn submit(&self, input: impl Into<PanelInput>) -> Ticket {
+        let (ticket, waiting) = self.ticket(input.into());
+        let mut state = self.shared.lock();
+        while state.waiting.len() >= self.shared.options.room() && !self.shared.closed.is_cancelled() {
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.shared.enqueue(&mut state, waiting);
+        ticket
+    }
+
+    /// Hands a panel over if there is room in the [queue](StationOptions::queue), and never blocks.
+    ///
+    /// # Errors
+    /// The panel, while the queue is full.
+    pub fn try_submit(&self, input: impl Into<PanelInput>) -> Result<Ticket, PanelInput> {
         let input = input.into();
+        let mut state = self.shared.lock();
+        if state.waiting.len() >= self.shared.options.room() {
+            return Err(input);
+        }
+        let (ticket, waiting) = self.ticket(input);
+        self.shared.enqueue(&mut state, waiting);
+        Ok(ticket)
+    }
+
+    fn ticket(&self, input: PanelInput) -> (Ticket, Waiting) {
         let (answer, receiver) = sync_channel(1);
         let ticket = Ticket {
             panel: input.id().to_owned(),
@@ -119,16 +184,7 @@ impl Station {
             trace: self.shared.inspector.trace(),
             receiver,
         };
-        let mut state = self.shared.lock();
-        while state.waiting.len() >= 2 * self.shared.options.max_batch && !self.shared.closed.is_cancelled() {
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        // Nobody would take it out of a closed queue: without its sender the ticket says so.
-        if !self.shared.closed.is_cancelled() {
-            state.waiting.push_back(Waiting { input, since: Instant::now(), answer });
-            self.shared.changed.notify_all();
-        }
-        ticket
+        (ticket, Waiting { input, since: Instant::now(), answer })
     }
 
     /// Inspects a panel, or image files, together with those that others hand over, and waits for the result.
@@ -164,18 +220,63 @@ pub struct Ticket {
     panel: String,
     image: Option<PathBuf>,
     trace: Trace,
-    receiver: Receiver<Result<PanelReport, PanelError>>,
+    receiver: Receiver<Answer>,
 }
 
+/// A report, and the panel where it is kept.
+type Answer = Result<(PanelReport, Option<Panel>), PanelError>;
+
 impl Ticket {
+    /// Id of the panel.
+    pub fn panel(&self) -> &str {
+        &self.panel
+    }
+
     /// Waits for the result.
     ///
     /// # Errors
     /// Those of the image, the model or the runtime, of this panel alone; [`Error::Cancelled`] when the station was
     /// dropped before.
     pub fn wait(self) -> Result<PanelReport, PanelError> {
-        let Ticket { panel, image, trace, receiver } = self;
-        receiver.recv().unwrap_or_else(|_| Err(PanelError::new(panel, image, Error::Cancelled, trace)))
+        self.wait_with_panel().map(|(report, _)| report)
+    }
+
+    /// Waits for the result, and gives the panel too where the station [keeps](StationOptions::keep_panels) it.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_with_panel(self) -> Result<(PanelReport, Option<Panel>), PanelError> {
+        self.receiver.recv().unwrap_or_else(|_| Err(self.lost()))
+    }
+
+    /// The result, if it is there; otherwise the ticket again. Never blocks.
+    ///
+    /// # Errors
+    /// The ticket, while there is no result.
+    pub fn try_wait(self) -> Result<Result<PanelReport, PanelError>, Self> {
+        match self.receiver.try_recv() {
+            Ok(answer) => Ok(answer.map(|(report, _)| report)),
+            Err(TryRecvError::Empty) => Err(self),
+            Err(TryRecvError::Disconnected) => Ok(Err(self.lost())),
+        }
+    }
+
+    /// Waits for the result, at most so long: for an answer that a line needs in time. Otherwise gives the ticket again, and
+    /// the panel is still inspected: a panel without a result is for review.
+    ///
+    /// # Errors
+    /// The ticket, when there was no result in time.
+    pub fn wait_timeout(self, most: Duration) -> Result<Result<PanelReport, PanelError>, Self> {
+        match self.receiver.recv_timeout(most) {
+            Ok(answer) => Ok(answer.map(|(report, _)| report)),
+            Err(RecvTimeoutError::Timeout) => Err(self),
+            Err(RecvTimeoutError::Disconnected) => Ok(Err(self.lost())),
+        }
+    }
+
+    /// Its station is gone without an answer.
+    fn lost(self) -> PanelError {
+        PanelError::new(self.panel, self.image, Error::Cancelled, self.trace)
     }
 }
 
@@ -203,7 +304,7 @@ struct State {
 struct Waiting {
     input: PanelInput,
     since: Instant,
-    answer: SyncSender<Result<PanelReport, PanelError>>,
+    answer: SyncSender<Answer>,
 }
 
 impl Shared {
@@ -211,11 +312,28 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops the answers of those that wait, which their tickets notice.
+    /// Gives those that wait back.
     fn close(&self) {
         self.closed.cancel();
-        self.lock().waiting.clear();
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        waiting.into_iter().for_each(|waiting| self.refuse(waiting));
         self.changed.notify_all();
+    }
+
+    /// Puts a panel into the queue; nobody would take it out of a closed one.
+    fn enqueue(&self, state: &mut State, waiting: Waiting) {
+        if self.closed.is_cancelled() {
+            return self.refuse(waiting);
+        }
+        state.waiting.push_back(waiting);
+        self.changed.notify_all();
+    }
+
+    fn refuse(&self, Waiting { input, answer, .. }: Waiting) {
+        let (panel, image) = (input.id().to_owned(), input.image().map(Path::to_path_buf));
+        let given = if let PanelInput::Loaded(panel) = input { Some(panel) } else { None };
+        let error = PanelError::new(panel, image, Error::Cancelled, self.inspector.trace());
+        let _ = answer.send(Err(error.with_panel(given)));
     }
 
     /// Begins jobs until the station is closed and the last job has ended.
@@ -224,14 +342,15 @@ impl Shared {
         while let Some(taken) = self.take() {
             let (inputs, answers): (Vec<_>, Vec<_>) = taken.into_iter().map(|w| (w.input, w.answer)).unzip();
             let (stop, shared) = (self.closed.clone(), Arc::clone(self));
+            let keep = self.options.keep_panels;
             self.inspector.spawn(
                 inputs,
                 move || stop.is_cancelled(),
-                Arc::new(|_: &PanelReport, panel| ((), Some(panel))),
+                Arc::new(move |_: &PanelReport, panel| if keep { (Some(panel), None) } else { (None, Some(panel)) }),
                 move |results| {
                     for (answer, result) in answers.into_iter().zip(results) {
                         // The ticket is gone when nobody wants the result any more.
-                        let _ = answer.send(result.map(|(report, ())| report));
+                        let _ = answer.send(result);
                     }
                     shared.lock().jobs -= 1;
                     shared.changed.notify_all();
@@ -242,7 +361,7 @@ impl Shared {
 
     /// The panels of the next job, counted as under way, once it is to begin; `None` when there will be none.
     fn take(&self) -> Option<Vec<Waiting>> {
-        let StationOptions { max_batch, max_wait } = self.options;
+        let StationOptions { max_batch, max_wait, .. } = self.options;
         let mut state = self.lock();
         loop {
             let closed = self.closed.is_cancelled();
@@ -279,7 +398,7 @@ impl Drop for Closing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Frame, Panel, Pixels};
+    use crate::frame::{Frame, Pixels};
     use crate::model::Model;
 
     #[test]
@@ -299,5 +418,45 @@ mod tests {
         }
         let next = [station.submit(good("a")), station.submit(good("b"))];
         assert_eq!(next.map(|ticket| ticket.wait().unwrap().panel), ["a", "b"], "the station goes on");
+    }
+
+    fn cell(id: &str) -> Panel {
+        Panel::new(id, Frame::new(300, 300, Pixels::Gray8(vec![9; 90_000])).unwrap())
+    }
+
+    /// A station whose first job waits for a second panel, for as long as a test runs.
+    fn waiting_station(options: impl Fn(StationOptions) -> StationOptions) -> Station {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/solar-cell");
+        let inspector = Inspector::builder(Model::load(folder).unwrap()).threads(1).batch(2).build().unwrap();
+        let slow = StationOptions::new(&inspector).with_max_wait(Duration::from_secs(3600));
+        Station::new(inspector, options(slow)).unwrap()
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_panel_back_and_a_ticket_can_wait_in_parts() {
+        let station = waiting_station(|options| options.with_queue(1));
+        let first = station.try_submit(cell("first")).unwrap();
+        let PanelInput::Loaded(back) = station.try_submit(cell("second")).unwrap_err() else { panic!("it was loaded") };
+        assert_eq!(back, cell("second"), "frames and all");
+        let first = first.try_wait().unwrap_err();
+        let first = first.wait_timeout(Duration::from_millis(5)).unwrap_err();
+        assert_eq!(first.panel(), "first");
+        drop(station);
+        // What was not begun is for review, and comes back.
+        let failed = first.wait_timeout(Duration::from_secs(60)).unwrap().unwrap_err();
+        assert!(matches!(failed.error, Error::Cancelled));
+        assert_eq!(failed.into_panel(), Some(cell("first")));
+    }
+
+    #[test]
+    fn panels_that_are_kept_come_with_their_reports() {
+        let station = waiting_station(|options| options.with_panels_kept(true));
+        let tickets = ["a", "b"].map(|id| station.submit(cell(id)));
+        for (ticket, id) in tickets.into_iter().zip(["a", "b"]) {
+            let (report, panel) = ticket.wait_with_panel().unwrap();
+            assert_eq!((report.panel.as_str(), panel), (id, Some(cell(id))));
+        }
+        let refused = StationOptions { queue: Some(0), ..station.options() };
+        assert!(Station::new(station.inspector().clone(), refused).is_err());
     }
 }

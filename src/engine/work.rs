@@ -158,9 +158,14 @@ impl Engine {
         let mut entries: Vec<Entry> = inputs
             .into_iter()
             .zip(names)
-            .map(|(input, (id, image))| match stopped() {
-                true => Entry::failed(id, image.as_deref(), Error::Cancelled),
-                false => self.open(id, image.as_deref(), input, buffers),
+            .map(|(input, (id, image))| match (stopped(), input) {
+                (false, input) => self.open(id, image.as_deref(), input, buffers),
+                // It goes back to whom it came from.
+                (true, PanelInput::Loaded(panel)) => {
+                    let panel = Some(Cow::Owned(panel));
+                    Entry { panel, ..Entry::failed(id, image.as_deref(), Error::Cancelled) }
+                }
+                (true, _) => Entry::failed(id, image.as_deref(), Error::Cancelled),
             })
             .collect();
         self.work(&mut entries, &mut workspace, capacity, stopped);
