@@ -7,196 +7,415 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn StdError + Send + Sync + 'static>;
 
+/// What went wrong, as far as a program may want to act on it. Each has a text that stays the same from version to version,
+/// for results, logs and other languages: [`code`](Self::code).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument or an option that cannot be used.
+    Argument,
+    /// A policy that cannot be used.
+    Policy,
+    /// Labelled data that cannot be used.
+    Labels,
+    /// Too few labelled panels for the guarantee that was asked for: see [`Error::too_few`].
+    TooFewPanels,
+    /// No limit on the model's confidence gives the guarantee that was asked for.
+    Calibration,
+    /// An image file that is damaged, or not whole.
+    Damaged,
+    /// An image file of a form that is not supported, or that is no image.
+    Unsupported,
+    /// An image file that asks for more than the limits allow.
+    Limits,
+    /// A panel without the golden template that the model compares it with.
+    MissingReference,
+    /// A frame that does not fit: its size, its memory, its values, its id, or its template.
+    Frame,
+    /// A model package that cannot be used: its files, its manifest, or a graph that does not fit the manifest.
+    Model,
+    /// Non-finite values in what the model gave, or a tensor of another shape than its format says.
+    Output,
+    /// ONNX Runtime is missing or cannot be used: see [`Error::tried`].
+    Runtime,
+    /// An execution provider that was asked for and cannot be used. The CPU does not take its place.
+    Provider,
+    /// ONNX Runtime failed while it ran a model.
+    Inference,
+    /// A file that cannot be read or written.
+    Io,
+    /// The operating system gives no thread.
+    Threads,
+    /// There was no result in time.
+    Timeout,
+    /// The run was cancelled before the panel was inspected.
+    Cancelled,
+    /// A fault of this library: a worker panicked. Other panels are not concerned.
+    Internal,
+}
+
+impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [ErrorKind; 20] = [
+        ErrorKind::Argument,
+        ErrorKind::Policy,
+        ErrorKind::Labels,
+        ErrorKind::TooFewPanels,
+        ErrorKind::Calibration,
+        ErrorKind::Damaged,
+        ErrorKind::Unsupported,
+        ErrorKind::Limits,
+        ErrorKind::MissingReference,
+        ErrorKind::Frame,
+        ErrorKind::Model,
+        ErrorKind::Output,
+        ErrorKind::Runtime,
+        ErrorKind::Provider,
+        ErrorKind::Inference,
+        ErrorKind::Io,
+        ErrorKind::Threads,
+        ErrorKind::Timeout,
+        ErrorKind::Cancelled,
+        ErrorKind::Internal,
+    ];
+
+    /// A text that stays the same from version to version, for example `missing-reference`.
+    pub fn code(self) -> &'static str {
+        match self {
+            ErrorKind::Argument => "argument",
+            ErrorKind::Policy => "policy",
+            ErrorKind::Labels => "labels",
+            ErrorKind::TooFewPanels => "too-few-panels",
+            ErrorKind::Calibration => "calibration",
+            ErrorKind::Damaged => "damaged",
+            ErrorKind::Unsupported => "unsupported",
+            ErrorKind::Limits => "limits",
+            ErrorKind::MissingReference => "missing-reference",
+            ErrorKind::Frame => "frame",
+            ErrorKind::Model => "model",
+            ErrorKind::Output => "output",
+            ErrorKind::Runtime => "runtime",
+            ErrorKind::Provider => "provider",
+            ErrorKind::Inference => "inference",
+            ErrorKind::Io => "io",
+            ErrorKind::Threads => "threads",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Internal => "internal",
+        }
+    }
+
+    /// The kind of this [`code`](Self::code).
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// Who has to act.
+    pub fn fault(self) -> Fault {
+        match self {
+            ErrorKind::Argument | ErrorKind::Policy | ErrorKind::Labels | ErrorKind::TooFewPanels => Fault::Caller,
+            ErrorKind::Damaged
+            | ErrorKind::Unsupported
+            | ErrorKind::Limits
+            | ErrorKind::MissingReference
+            | ErrorKind::Frame => Fault::Image,
+            ErrorKind::Model | ErrorKind::Output | ErrorKind::Calibration => Fault::Model,
+            ErrorKind::Runtime | ErrorKind::Provider | ErrorKind::Inference => Fault::Runtime,
+            ErrorKind::Io | ErrorKind::Threads => Fault::System,
+            ErrorKind::Timeout | ErrorKind::Cancelled => Fault::Cancelled,
+            ErrorKind::Internal => Fault::Library,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.code())
+    }
+}
+
 /// Who has to act on an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
     /// The caller: an argument, a policy or labels that cannot be used.
     Caller,
-    /// One image: the others of the batch are not concerned.
+    /// Whoever makes the image: the others of the batch are not concerned.
     Image,
-    /// The model package: its files, its graph or what the graph returned.
+    /// Whoever made the model package: its files, its graph or what the graph returned.
     Model,
-    /// ONNX Runtime: not found, too old, or failing.
+    /// Whoever set ONNX Runtime up: not found, too old, or failing.
     Runtime,
-    /// The operating system: a file that cannot be read or written.
+    /// The operating system: a file that cannot be read or written, a thread that cannot start.
     System,
-    /// Nobody: the run was cancelled.
+    /// Nobody: the run was cancelled, or there was no result in time.
     Cancelled,
+    /// This library.
+    Library,
 }
 
-/// Everything that can go wrong. Each message names the file or the panel, what was expected and what was found.
-#[derive(Debug, thiserror::Error)]
+/// Everything that can go wrong. The message names the file or the panel, what was expected and what was found.
+///
+/// ```
+/// use panelqc::{ErrorKind, Model};
+///
+/// let error = Model::load("no such package").unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Model);
+/// assert_eq!(error.to_string(), "model no such package: expected a folder with model.onnx and model.toml, found nothing there");
+/// assert_eq!((error.name(), error.found()), (Some("no such package"), Some("nothing there")));
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    /// What the message begins with, and the thing that it is about.
+    about: Option<(&'static str, String)>,
+    /// The line of a file, from 1.
+    line: Option<usize>,
+    what: What,
+    source: Option<Source>,
+}
+
+enum What {
+    Text(String),
+    Mismatch {
+        expected: String,
+        found: String,
+    },
+    TooFew(TooFew),
+    /// Places and what was wrong with each.
+    Tried(Vec<(String, String)>),
+}
+
+/// How many labelled panels a guarantee needs.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Error {
-    /// An argument that cannot be used.
-    #[error("{0}")]
-    Argument(String),
-
-    /// A policy file that cannot be used.
-    #[error("policy {}: {problem}", .path.display())]
-    Policy {
-        /// The file, or a name for a policy that did not come from a file.
-        path: PathBuf,
-        /// What is wrong, with the line where the file gives one.
-        problem: String,
-    },
-
-    /// Too few labelled panels for the guarantee that was asked for.
-    #[error(
-        "calibration: expected at least {needed} {what} of at most {} %, found {found}{}",
-        percent(*.level), .smallest.map(|rate| format!(", which can show {:.2} % at best", rate * 100.0)).unwrap_or_default()
-    )]
-    TooFew {
-        /// Which panels, and for which rate.
-        what: String,
-        /// The rate that was asked for, in `0..1`.
-        level: f64,
-        /// Fewest panels that can show it.
-        needed: u64,
-        /// Panels there are.
-        found: u64,
-        /// The smallest rate that they can show; `None` without any.
-        smallest: Option<f64>,
-    },
-
-    /// No limit on the model's confidence gives the guarantee that was asked for.
-    #[error("calibration: {0}")]
-    Calibration(String),
-
-    /// Labelled data that cannot be used.
-    #[error("labels {}{}: expected {expected}, found {found}", .path.display(), .line.map(|n| format!(":{n}")).unwrap_or_default())]
-    Labels {
-        /// The file or folder.
-        path: PathBuf,
-        /// The line, from 1, of a label that is none.
-        line: Option<usize>,
-        /// What belongs there.
-        expected: String,
-        /// What is there.
-        found: String,
-    },
-
-    /// An image that cannot be inspected.
-    #[error("image {name}: expected {expected}, found {found}")]
-    Image {
-        /// The file, or the panel's id for an image that came from memory.
-        name: String,
-        /// What an inspectable image has.
-        expected: String,
-        /// What this one has.
-        found: String,
-        /// The decoder's own error, if any.
-        #[source]
-        source: Option<Source>,
-    },
-
-    /// A model package that cannot be used: its files, its manifest, or a graph that does not fit the manifest.
-    #[error("model {}: expected {expected}, found {found}", .path.display())]
-    Model {
-        /// The file at fault.
-        path: PathBuf,
-        /// What the manifest or this library expects.
-        expected: String,
-        /// What is there.
-        found: String,
-        /// The underlying error, if any.
-        #[source]
-        source: Option<Source>,
-    },
-
-    /// The model gave numbers that are none (NaN or infinite), or a tensor of another shape than its format says.
-    #[error("model output `{output}`: expected {expected}, found {found}")]
-    Output {
-        /// Name of the graph's output.
-        output: String,
-        /// What the format says.
-        expected: String,
-        /// The number found and where, or the shape.
-        found: String,
-    },
-
-    /// ONNX Runtime is missing or cannot be used.
-    #[error("{0}")]
-    Runtime(RuntimeError),
-
-    /// An execution provider that was asked for and cannot be used. The CPU does not take its place.
-    #[error("provider {provider}: expected {expected}, found {found}")]
-    Provider {
-        /// Its name, for example `cuda`.
-        provider: &'static str,
-        /// What it needs, and what gives it that.
-        expected: String,
-        /// What is there.
-        found: String,
-        /// The runtime's own error, if any.
-        #[source]
-        source: Option<Source>,
-    },
-
-    /// ONNX Runtime failed while it ran a model.
-    #[error("ONNX Runtime failed on model {}: {message}", .path.display())]
-    Inference {
-        /// The model's file.
-        path: PathBuf,
-        /// What the runtime says.
-        message: String,
-    },
-
-    /// A file that cannot be read or written.
-    #[error("{action} {}: {source}", .path.display())]
-    Io {
-        /// What was being done, for example `reading`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        #[source]
-        source: std::io::Error,
-    },
-
-    /// The run was cancelled before this panel was inspected.
-    #[error("cancelled before it was inspected")]
-    Cancelled,
-
-    /// A defect of this library: a worker panicked on this panel. The other panels are not concerned.
-    #[error("internal error in a worker: {0}")]
-    Internal(String),
+pub struct TooFew {
+    /// Which panels, and for which rate.
+    pub what: String,
+    /// The rate that was asked for, in `0..1`.
+    pub level: f64,
+    /// Fewest panels that can show it.
+    pub needed: u64,
+    /// Panels that there are.
+    pub found: u64,
+    /// The smallest rate that they can show; `None` without any.
+    pub smallest: Option<f64>,
 }
 
 impl Error {
-    /// Who has to act.
-    pub fn fault(&self) -> Fault {
-        match self {
-            Error::Argument(_) | Error::Policy { .. } | Error::Labels { .. } | Error::TooFew { .. } => Fault::Caller,
-            Error::Image { .. } => Fault::Image,
-            Error::Model { .. } | Error::Output { .. } | Error::Calibration(_) | Error::Internal(_) => Fault::Model,
-            Error::Runtime(_) | Error::Provider { .. } | Error::Inference { .. } => Fault::Runtime,
-            Error::Io { .. } => Fault::System,
-            Error::Cancelled => Fault::Cancelled,
-        }
+    fn of(kind: ErrorKind, about: Option<(&'static str, String)>, what: What) -> Self {
+        Error(Box::new(Inner { kind, about, line: None, what, source: None }))
     }
 
-    pub(crate) fn image(name: impl fmt::Display, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Error::Image { name: name.to_string(), expected: expected.into(), found: found.into(), source: None }
-    }
-
-    pub(crate) fn model(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Error::Model { path: path.to_path_buf(), expected: expected.into(), found: found.into(), source: None }
-    }
-
-    pub(crate) fn labels(
-        path: &Path,
-        line: Option<usize>,
+    fn mismatch(
+        kind: ErrorKind,
+        about: (&'static str, String),
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Error::Labels { path: path.to_path_buf(), line, expected: expected.into(), found: found.into() }
+        Self::of(kind, Some(about), What::Mismatch { expected: expected.into(), found: found.into() })
     }
 
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| Error::Io { action, path, source }
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Who has to act.
+    pub fn fault(&self) -> Fault {
+        self.0.kind.fault()
+    }
+
+    /// The file, panel, output or provider that it is about, where there is one.
+    pub fn name(&self) -> Option<&str> {
+        self.0.about.as_ref().map(|(_, name)| name.as_str())
+    }
+
+    /// The line of a file of labels, from 1.
+    pub fn line(&self) -> Option<usize> {
+        self.0.line
+    }
+
+    /// What was expected, where the message says so.
+    pub fn expected(&self) -> Option<&str> {
+        if let What::Mismatch { expected, .. } = &self.0.what { Some(expected) } else { None }
+    }
+
+    /// What was found instead.
+    pub fn found(&self) -> Option<&str> {
+        if let What::Mismatch { found, .. } = &self.0.what { Some(found) } else { None }
+    }
+
+    /// How many panels are missing, for [`ErrorKind::TooFewPanels`].
+    pub fn too_few(&self) -> Option<&TooFew> {
+        if let What::TooFew(few) = &self.0.what { Some(few) } else { None }
+    }
+
+    /// Each place where ONNX Runtime was looked for and what was wrong with it, in order, for [`ErrorKind::Runtime`].
+    pub fn tried(&self) -> &[(String, String)] {
+        if let What::Tried(tried) = &self.0.what { tried } else { &[] }
+    }
+
+    /// The same error with the one underneath.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The same error of another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// An argument that cannot be used.
+    pub fn argument(problem: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Argument, None, What::Text(problem.into()))
+    }
+
+    /// A policy that cannot be used; `path` is its file, or what messages call it.
+    pub fn policy(path: &Path, problem: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Policy, Some(("policy", path.display().to_string())), What::Text(problem.into()))
+    }
+
+    /// Labelled data that cannot be used: the file or folder, and the line, from 1.
+    pub fn labels(path: &Path, line: Option<usize>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        let about = ("labels", path.display().to_string());
+        let mut error = Self::mismatch(ErrorKind::Labels, about, expected, found);
+        error.0.line = line;
+        error
+    }
+
+    /// Too few labelled panels: at least `needed` of `what` show a rate of at most `level`, `found` show `smallest`.
+    pub fn too_few_panels(what: String, level: f64, needed: u64, found: u64, smallest: Option<f64>) -> Self {
+        let few = TooFew { what, level, needed, found, smallest };
+        Self::of(ErrorKind::TooFewPanels, Some(("calibration", String::new())), What::TooFew(few))
+    }
+
+    /// No limit gives the guarantee that was asked for.
+    pub fn calibration(problem: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Calibration, Some(("calibration", String::new())), What::Text(problem.into()))
+    }
+
+    /// A frame that cannot be inspected; `name` is its file, or the panel's id for one from memory.
+    pub fn image(name: impl fmt::Display, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::mismatch(ErrorKind::Frame, ("image", name.to_string()), expected, found)
+    }
+
+    /// A model package that cannot be used: the file at fault.
+    pub fn model(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::mismatch(ErrorKind::Model, ("model", path.display().to_string()), expected, found)
+    }
+
+    /// An output of a graph that is not as its format says.
+    pub fn output(name: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::mismatch(ErrorKind::Output, ("model output", name.into()), expected, found)
+    }
+
+    /// No usable ONNX Runtime: each place tried and what was wrong with it.
+    pub(crate) fn runtime(tried: Vec<(String, String)>) -> Self {
+        Self::of(ErrorKind::Runtime, None, What::Tried(tried))
+    }
+
+    /// An execution provider that cannot be used.
+    pub(crate) fn provider(name: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::mismatch(ErrorKind::Provider, ("provider", name.to_owned()), expected, found)
+    }
+
+    /// ONNX Runtime failed on a model.
+    pub(crate) fn inference(path: &Path, message: impl Into<String>) -> Self {
+        let about = ("ONNX Runtime failed on model", path.display().to_string());
+        Self::of(ErrorKind::Inference, Some(about), What::Text(message.into()))
+    }
+
+    /// What makes an error of the operating system's own: `action` is what was being done, for example `reading`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path: PathBuf = path.to_path_buf();
+        move |source| {
+            let about = (action, path.display().to_string());
+            Self::of(ErrorKind::Io, Some(about), What::Text(source.to_string())).with_source(source)
+        }
+    }
+
+    /// The operating system gives no thread.
+    pub(crate) fn threads(what: impl fmt::Display, source: impl Into<Source>) -> Self {
+        let source = source.into();
+        let problem = format!("{what}: {source}");
+        Self::of(ErrorKind::Threads, None, What::Text(problem)).with_source(source)
+    }
+
+    /// There was no result in time.
+    pub fn timeout(after: std::time::Duration) -> Self {
+        Self::of(ErrorKind::Timeout, None, What::Text(format!("no result after {} ms", after.as_millis())))
+    }
+
+    /// The run was cancelled before the panel was inspected.
+    pub fn cancelled() -> Self {
+        Self::of(ErrorKind::Cancelled, None, What::Text("cancelled before it was inspected".to_owned()))
+    }
+
+    /// A fault of this library.
+    pub fn internal(problem: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Internal, Some(("internal error in a worker", String::new())), What::Text(problem.into()))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, about, line, what, .. } = &*self.0;
+        if let Some((word, name)) = about {
+            match (name.as_str(), kind) {
+                ("", _) => f.write_str(word)?,
+                (name, ErrorKind::Output) => write!(f, "{word} `{name}`")?,
+                (name, _) => write!(f, "{word} {name}")?,
+            }
+            if let Some(line) = line {
+                write!(f, ":{line}")?;
+            }
+            f.write_str(": ")?;
+        }
+        match what {
+            What::Text(text) => f.write_str(text),
+            What::Mismatch { expected, found } => write!(f, "expected {expected}, found {found}"),
+            What::TooFew(few) => few.fmt(f),
+            What::Tried(tried) => {
+                writeln!(f, "no usable ONNX Runtime (1.24 or newer) was found. Tried:")?;
+                for (place, problem) in tried {
+                    writeln!(f, "  {place}: {problem}")?;
+                }
+                write!(
+                    f,
+                    "Get it with `python3 -m pip install --no-deps --target DIR onnxruntime==1.32.0` and set \
+                     ORT_DYLIB_PATH to the shared library in DIR/onnxruntime/capi"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for TooFew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooFew { what, level, needed, found, smallest } = self;
+        write!(f, "expected at least {needed} {what} of at most {} %, found {found}", percent(*level))?;
+        match smallest {
+            Some(rate) => write!(f, ", which can show {:.2} % at best", rate * 100.0),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}: {self})", self.0.kind)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -210,24 +429,49 @@ pub(crate) fn percent(share: f64) -> f64 {
     (share * 1e8).round() / 1e6
 }
 
-/// Why ONNX Runtime could not be used, with every place that was tried.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct RuntimeError {
-    /// One line each: a place and what was wrong with it, in the order tried.
-    pub tried: Vec<(String, String)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for RuntimeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "no usable ONNX Runtime (1.24 or newer) was found. Tried:")?;
-        for (place, problem) in &self.tried {
-            writeln!(f, "  {place}: {problem}")?;
+    #[test]
+    fn codes_are_words_of_their_own_and_lead_back() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(ErrorKind::from_code(kind.code()), Some(kind));
+            assert!(kind.code().chars().all(|c| c.is_ascii_lowercase() || c == '-'));
         }
-        write!(
-            f,
-            "Get it with `python3 -m pip install --no-deps --target DIR onnxruntime==1.32.0` and set ORT_DYLIB_PATH to \
-             the shared library in DIR/onnxruntime/capi"
-        )
+        assert_eq!(ErrorKind::from_code("frobnicated"), None);
+    }
+
+    #[test]
+    fn a_fault_of_the_library_is_no_fault_of_the_model() {
+        assert_eq!(Error::internal("a panic").fault(), Fault::Library);
+        assert_eq!(Error::threads("threads: cannot start 4", "no more").fault(), Fault::System);
+        assert_eq!(Error::internal("a panic").to_string(), "internal error in a worker: a panic");
+    }
+
+    #[test]
+    fn a_message_names_place_expected_and_found() {
+        let path = Path::new("a/labels.csv");
+        let error = Error::labels(path, Some(7), "a number", "`x`");
+        assert_eq!(error.to_string(), "labels a/labels.csv:7: expected a number, found `x`");
+        assert_eq!((error.line(), error.expected(), error.found()), (Some(7), Some("a number"), Some("`x`")));
+        let error = Error::io("reading", path)(std::io::Error::other("gone"));
+        assert_eq!(error.to_string(), "reading a/labels.csv: gone");
+        assert_eq!(error.source().map(ToString::to_string), Some("gone".to_owned()));
+        assert_eq!(
+            Error::output("scores", "finite numbers", "NaN").to_string(),
+            "model output `scores`: expected finite numbers, found NaN"
+        );
+        let few = Error::too_few_panels("defective panels for a miss rate".to_owned(), 0.07, 42, 4, Some(0.527));
+        assert_eq!(
+            few.to_string(),
+            "calibration: expected at least 42 defective panels for a miss rate of at most 7 %, found 4, which can show 52.70 % at best"
+        );
+        assert_eq!(few.too_few().map(|few| few.needed), Some(42));
+    }
+
+    #[test]
+    fn an_error_is_small() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
     }
 }

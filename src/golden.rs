@@ -71,7 +71,7 @@ impl Golden {
     /// The golden images of a model package; `None` when its manifest names none.
     ///
     /// # Errors
-    /// [`Error::Model`] for a file that is missing or that cannot be used.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a file that is missing or that cannot be used.
     pub fn load(model: &Model) -> Result<Option<Self>> {
         let Some(config) = &model.manifest().golden else { return Ok(None) };
         let folder = model.folder().unwrap_or(Path::new("")).join(&config.folder);
@@ -105,7 +105,7 @@ impl Golden {
     /// Copies images (and their references) into `folder` and records what the inspector makes of them.
     ///
     /// # Errors
-    /// Those of the images, the model and the file system; two images of the same file name are an [`Error::Argument`].
+    /// Those of the images, the model and the file system; two images of the same file name are an [`ErrorKind::Argument`](crate::ErrorKind::Argument).
     pub fn record(inspector: &Inspector, panels: &[PanelFiles], folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
         let mut golden = Golden { folder: folder.to_path_buf(), entries: Vec::new(), tensors: HashMap::new() };
@@ -117,7 +117,7 @@ impl Golden {
         };
         for files in panels {
             let [image] = &files.frames[..] else {
-                return Err(Error::Argument(format!(
+                return Err(Error::argument(format!(
                     "golden images: expected one file a panel, found several in `{}`",
                     files.id
                 )));
@@ -126,7 +126,7 @@ impl Golden {
             let report = inspector.inspect(&panel)?;
             let image = copy(image)?;
             if golden.tensors.insert(image.clone(), tensor(inspector, &panel)?).is_some() {
-                return Err(Error::Argument(format!(
+                return Err(Error::argument(format!(
                     "golden images: expected file names of their own, found `{image}` twice"
                 )));
             }
@@ -149,7 +149,7 @@ impl Golden {
     fn write(&self, inspector: &Inspector) -> Result<()> {
         let mut lines = String::new();
         for entry in &self.entries {
-            lines.push_str(&serde_json::to_string(entry).map_err(|e| Error::Internal(e.to_string()))?);
+            lines.push_str(&serde_json::to_string(entry).map_err(|e| Error::internal(e.to_string()))?);
             lines.push('\n');
         }
         let path = self.folder.join(LINES);
@@ -171,8 +171,8 @@ impl Golden {
             let shape = if whole { vec![channels, height, width] } else { vec![channels, count / channels] };
             TensorView::new(Dtype::F32, shape, data).map(|view| (*name, view))
         });
-        let views = views.collect::<Result<Vec<_>, _>>().map_err(|e| Error::Internal(e.to_string()))?;
-        let bytes = safetensors::serialize(views, None).map_err(|e| Error::Internal(e.to_string()))?;
+        let views = views.collect::<Result<Vec<_>, _>>().map_err(|e| Error::internal(e.to_string()))?;
+        let bytes = safetensors::serialize(views, None).map_err(|e| Error::internal(e.to_string()))?;
         let path = self.folder.join(TENSORS);
         fs::write(&path, bytes).map_err(Error::io("writing", &path))
     }

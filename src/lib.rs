@@ -62,7 +62,7 @@ pub use defect::{Confidence, Defect, Kind};
 pub use engine::{
     CancelToken, InspectBatch, InspectBatchWith, Inspector, InspectorBuilder, Progress, Station, StationOptions, Ticket,
 };
-pub use error::{Error, Fault, Result, RuntimeError};
+pub use error::{Error, ErrorKind, Fault, Result, TooFew};
 pub use frame::{BitDepth, Frame, FrameLimits, Panel, PanelFiles, PanelInput, Pixels, find_panels};
 pub use geometry::{Mask, PixelBox, Placement, Polygon, Region, Size};
 pub use golden::{Golden, Replay};

@@ -72,7 +72,7 @@ type Problem = (usize, String, String);
 /// masks as run lengths are read; an image without annotation is a good panel. The id is `file_name` without extension.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::Labels`] with the line for a record that is malformed, an id that is unknown or taken,
+/// [`ErrorKind::Io`](crate::ErrorKind::Io), and [`ErrorKind::Labels`](crate::ErrorKind::Labels) with the line for a record that is malformed, an id that is unknown or taken,
 /// a box that is empty or not inside its image, and an image that is named and absent
 /// or of another size.
 pub fn read_coco(folder: &Path) -> Result<Vec<Sample>> {

@@ -82,7 +82,7 @@ impl Decisions {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read; [`Error::Labels`] with file and line for another schema, an unknown or
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when it cannot be read; [`ErrorKind::Labels`](crate::ErrorKind::Labels) with file and line for another schema, an unknown or
     /// missing key, a panel decided twice, a good panel with a kind of defect, or a time that is none.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -93,7 +93,7 @@ impl Decisions {
     /// Reads the text of the file `path`.
     ///
     /// # Errors
-    /// [`Error::Labels`] as [`Decisions::load`].
+    /// [`ErrorKind::Labels`](crate::ErrorKind::Labels) as [`Decisions::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let error = |line: usize, found: String| Error::labels(path, Some(line), "decisions of schema 1", found);
         // A text of JSON that begins on line `first`; the line is in the message's head already, so it leaves its end.
@@ -158,7 +158,7 @@ impl Decisions {
     /// decision has no place on the panel; without, it counts for the verdict and not for detection.
     ///
     /// # Errors
-    /// [`Error::Labels`] when a decision is on a panel that `samples` does not have: nothing is changed then.
+    /// [`ErrorKind::Labels`](crate::ErrorKind::Labels) when a decision is on a panel that `samples` does not have: nothing is changed then.
     pub fn apply(&self, samples: &mut [Sample]) -> Result<usize> {
         let places: HashMap<String, usize> =
             samples.iter().enumerate().map(|(at, sample)| (sample.files.id.clone(), at)).collect();
@@ -193,7 +193,7 @@ impl Decisions {
     /// The panels that a decision is on, with it as their only label, in the order of `panels`.
     ///
     /// # Errors
-    /// [`Error::Labels`] when a decision is on a panel that is not among `panels`.
+    /// [`ErrorKind::Labels`](crate::ErrorKind::Labels) when a decision is on a panel that is not among `panels`.
     pub fn samples(&self, panels: impl IntoIterator<Item = PanelFiles>) -> Result<Vec<Sample>> {
         let decisions: HashMap<&str, &Decision> = self.iter().map(|d| (d.panel.as_str(), d)).collect();
         let decided = panels.into_iter().filter_map(|files| {

@@ -14,7 +14,7 @@ const KINDS: [&str; 6] = ["open", "short", "mousebite", "spur", "copper", "pin-h
 /// a pair without labels is left out.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Labels`] that names the file, and the line of a malformed label.
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) and [`ErrorKind::Labels`](crate::ErrorKind::Labels) that names the file, and the line of a malformed label.
 pub fn read_deeppcb(folder: &Path) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for image in walk(folder)? {

@@ -64,7 +64,7 @@ impl FromStr for DataFormat {
     fn from_str(name: &str) -> Result<Self> {
         DataFormat::ALL.into_iter().find(|format| format.as_str() == name).ok_or_else(|| {
             let names: Vec<_> = DataFormat::ALL.iter().map(|format| format.as_str()).collect();
-            Error::Argument(format!("data format: expected {}, found `{name}`", names.join(", ")))
+            Error::argument(format!("data format: expected {}, found `{name}`", names.join(", ")))
         })
     }
 }
@@ -73,7 +73,7 @@ impl FromStr for DataFormat {
 /// manifest's [`good`](crate::OutputConfig::good); the other formats do not need it.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::Labels`] that names the file, and the line of a malformed label; [`Error::Image`] for a
+/// [`ErrorKind::Io`](crate::ErrorKind::Io), and [`ErrorKind::Labels`](crate::ErrorKind::Labels) that names the file, and the line of a malformed label; [`ErrorKind::Frame`](crate::ErrorKind::Frame) for a
 /// picture whose size cannot be read.
 pub fn read(format: DataFormat, folder: &Path, good: &[Kind]) -> Result<Vec<Sample>> {
     match format {

@@ -10,7 +10,7 @@ use crate::geometry::{Mask, Size};
 /// sides or corners) is one truth of the kind `<defect>`. The id is the path below `test` without extension.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Image`], and [`Error::Labels`] for a mask that is missing, of another size than its image,
+/// [`ErrorKind::Io`](crate::ErrorKind::Io), [`ErrorKind::Frame`](crate::ErrorKind::Frame), and [`ErrorKind::Labels`](crate::ErrorKind::Labels) for a mask that is missing, of another size than its image,
 /// or without a white pixel.
 pub fn read_mvtec(folder: &Path) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();

@@ -14,7 +14,7 @@ impl Split {
     /// Reads a list.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
         Ok(Split(
@@ -39,7 +39,7 @@ impl Split {
     /// The samples that it names, in their order.
     ///
     /// # Errors
-    /// [`Error::Labels`] when it names a panel that the set does not have.
+    /// [`ErrorKind::Labels`](crate::ErrorKind::Labels) when it names a panel that the set does not have.
     pub fn select(&self, samples: Vec<Sample>, list: &Path) -> Result<Vec<Sample>> {
         let chosen: Vec<Sample> = samples.into_iter().filter(|s| self.0.contains(key(&s.files.id))).collect();
         let have: HashSet<&str> = chosen.iter().map(|s| key(&s.files.id)).collect();

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// one without an XML file is left out. The id is the path below `folder` without extension, less `Annotations/`.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::Labels`] with the line for XML that is none, something missing, a box that is empty or
+/// [`ErrorKind::Io`](crate::ErrorKind::Io), and [`ErrorKind::Labels`](crate::ErrorKind::Labels) with the line for XML that is none, something missing, a box that is empty or
 /// not inside its image, and an image that is named and absent
 /// or of another size.
 pub fn read_voc(folder: &Path) -> Result<Vec<Sample>> {

@@ -20,7 +20,7 @@ type Names = BTreeMap<usize, Kind>;
 /// is a good panel. The id is the path below `folder` without extension.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Image`], and [`Error::Labels`] with the line of a malformed label; also when no image has a
+/// [`ErrorKind::Io`](crate::ErrorKind::Io), [`ErrorKind::Frame`](crate::ErrorKind::Frame), and [`ErrorKind::Labels`](crate::ErrorKind::Labels) with the line of a malformed label; also when no image has a
 /// text file at all.
 pub fn read_yolo(folder: &Path) -> Result<Vec<Sample>> {
     let names = names_of(folder)?;

@@ -110,11 +110,11 @@ impl InspectorBuilder {
     /// Checks the settings, opens the sessions and starts the threads.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a number of 0 or a confidence that cannot be used, [`Error::Policy`] for a policy that
-    /// does not belong to the model, [`Error::Model`] for a batch that the graph does not take or when a session
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a number of 0 or a confidence that cannot be used, [`ErrorKind::Policy`](crate::ErrorKind::Policy) for a policy that
+    /// does not belong to the model, [`ErrorKind::Model`](crate::ErrorKind::Model) for a batch that the graph does not take or when a session
     /// cannot be opened.
     pub fn build(self) -> Result<Inspector> {
-        let argument = |text: String| Err(Error::Argument(text));
+        let argument = |text: String| Err(Error::argument(text));
         let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         if !(1..=1024).contains(&threads) {
             return argument(format!("threads: expected 1 to 1024, found {threads}"));
@@ -142,7 +142,7 @@ impl InspectorBuilder {
             .num_threads(threads)
             .thread_name(|i| format!("panelqc-{i}"))
             .build()
-            .map_err(|e| Error::Argument(format!("threads: cannot start {threads}: {e}")))?;
+            .map_err(|e| Error::threads(format_args!("threads: cannot start {threads}"), e))?;
         let trace = Trace {
             model: Arc::clone(self.model.sha256()),
             manifest: Arc::clone(self.model.manifest_sha256()),
@@ -174,7 +174,7 @@ impl InspectorBuilder {
 /// Whether the model takes so many panels together.
 fn check_batch(model: &Model, batch: usize) -> Result<()> {
     if !(1..=1024).contains(&batch) {
-        return Err(Error::Argument(format!("batch: expected 1 to 1024, found {batch}")));
+        return Err(Error::argument(format!("batch: expected 1 to 1024, found {batch}")));
     }
     match model.max_batch().filter(|&max| batch > max) {
         None => Ok(()),
@@ -265,7 +265,7 @@ impl Inspector {
     /// Reads and inspects one image file on the calling thread.
     ///
     /// # Errors
-    /// As [`Inspector::inspect`] and [`Frame::load`].
+    /// As [`Inspector::inspect`] and [`Frame::load`](crate::Frame::load).
     pub fn inspect_file(&self, path: impl AsRef<Path>) -> Result<PanelReport> {
         self.engine.inspect_file(path.as_ref())
     }

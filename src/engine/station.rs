@@ -108,10 +108,10 @@ impl StationOptions {
     fn check(&self, inspector: &Inspector) -> Result<()> {
         const HOUR: Duration = Duration::from_secs(3600);
         if self.max_wait > HOUR {
-            return Err(Error::Argument(format!("max_wait: expected at most an hour, found {:?}", self.max_wait)));
+            return Err(Error::argument(format!("max_wait: expected at most an hour, found {:?}", self.max_wait)));
         }
         if self.queue == Some(0) {
-            return Err(Error::Argument("queue: expected at least 1 panel, found 0".to_owned()));
+            return Err(Error::argument("queue: expected at least 1 panel, found 0".to_owned()));
         }
         inspector.check_batch(self.max_batch)
     }
@@ -121,7 +121,7 @@ impl Station {
     /// Starts a station; its one thread collects, the inspector's threads work.
     ///
     /// # Errors
-    /// [`Error::Argument`] for settings out of range or when the thread cannot be started, [`Error::Model`] for a batch
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for settings out of range or when the thread cannot be started, [`ErrorKind::Model`](crate::ErrorKind::Model) for a batch
     /// that the graph does not take.
     pub fn new(inspector: Inspector, options: StationOptions) -> Result<Self> {
         options.check(&inspector)?;
@@ -136,7 +136,7 @@ impl Station {
         let collector = thread::Builder::new()
             .name("panelqc-station".to_owned())
             .spawn(move || own.collect())
-            .map_err(|e| Error::Argument(format!("station: cannot start a thread: {e}")))?;
+            .map_err(|e| Error::threads("station: cannot start a thread", e))?;
         Ok(Station { shared, collector: Some(collector) })
     }
 
@@ -196,7 +196,7 @@ impl Station {
     }
 }
 
-/// Panels whose inference has not begun become [`Error::Cancelled`]; returns when no job runs any more.
+/// Panels whose inference has not begun become [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); returns when no job runs any more.
 impl Drop for Station {
     fn drop(&mut self) {
         self.shared.close();
@@ -235,7 +235,7 @@ impl Ticket {
     /// Waits for the result.
     ///
     /// # Errors
-    /// Those of the image, the model or the runtime, of this panel alone; [`Error::Cancelled`] when the station was
+    /// Those of the image, the model or the runtime, of this panel alone; [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) when the station was
     /// dropped before.
     pub fn wait(self) -> Result<PanelReport, PanelError> {
         self.wait_with_panel().map(|(report, _)| report)
@@ -276,7 +276,7 @@ impl Ticket {
 
     /// Its station is gone without an answer.
     fn lost(self) -> PanelError {
-        PanelError::new(self.panel, self.image, Error::Cancelled, self.trace)
+        PanelError::new(self.panel, self.image, Error::cancelled(), self.trace)
     }
 }
 
@@ -332,7 +332,7 @@ impl Shared {
     fn refuse(&self, Waiting { input, answer, .. }: Waiting) {
         let (panel, image) = (input.id().to_owned(), input.image().map(Path::to_path_buf));
         let given = if let PanelInput::Loaded(panel) = input { Some(panel) } else { None };
-        let error = PanelError::new(panel, image, Error::Cancelled, self.inspector.trace());
+        let error = PanelError::new(panel, image, Error::cancelled(), self.inspector.trace());
         let _ = answer.send(Err(error.with_panel(given)));
     }
 
@@ -398,6 +398,7 @@ impl Drop for Closing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::frame::{Frame, Pixels};
     use crate::model::Model;
 
@@ -414,7 +415,10 @@ mod tests {
         for (ticket, id) in lost.into_iter().zip(["beside", "frameless"]) {
             let failed = ticket.wait().unwrap_err();
             assert_eq!(failed.panel, id);
-            assert!(matches!(&failed.error, Error::Internal(text) if text.contains("out of bounds")), "{failed}");
+            assert!(
+                failed.error.kind() == ErrorKind::Internal && failed.error.to_string().contains("out of bounds"),
+                "{failed}"
+            );
         }
         let next = [station.submit(good("a")), station.submit(good("b"))];
         assert_eq!(next.map(|ticket| ticket.wait().unwrap().panel), ["a", "b"], "the station goes on");
@@ -444,7 +448,7 @@ mod tests {
         drop(station);
         // What was not begun is for review, and comes back.
         let failed = first.wait_timeout(Duration::from_secs(60)).unwrap().unwrap_err();
-        assert!(matches!(failed.error, Error::Cancelled));
+        assert!(failed.error.kind() == ErrorKind::Cancelled);
         assert_eq!(failed.into_panel(), Some(cell("first")));
     }
 

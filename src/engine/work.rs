@@ -140,7 +140,7 @@ impl Engine {
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("a panic");
-            let error = |_| Error::Internal(text.to_owned());
+            let error = |_| Error::internal(text.to_owned());
             names.iter().map(error).zip(&names).map(|(error, name)| Err(self.error(name, error, None))).collect()
         })
     }
@@ -163,9 +163,9 @@ impl Engine {
                 // It goes back to whom it came from.
                 (true, PanelInput::Loaded(panel)) => {
                     let panel = Some(Cow::Owned(panel));
-                    Entry { panel, ..Entry::failed(id, image.as_deref(), Error::Cancelled) }
+                    Entry { panel, ..Entry::failed(id, image.as_deref(), Error::cancelled()) }
                 }
-                (true, _) => Entry::failed(id, image.as_deref(), Error::Cancelled),
+                (true, _) => Entry::failed(id, image.as_deref(), Error::cancelled()),
             })
             .collect();
         self.work(&mut entries, &mut workspace, capacity, stopped);
@@ -181,7 +181,7 @@ impl Engine {
                     }
                     Ok((report, made))
                 }
-                (Ok(_), None) => Err(self.error(name, Error::Internal("a panel is gone".to_owned()), None)),
+                (Ok(_), None) => Err(self.error(name, Error::internal("a panel is gone".to_owned()), None)),
                 (Err(error), panel) => {
                     // What came from memory goes back to whom it came from.
                     let (read, given) = if entry.read { (panel, None) } else { (None, panel) };
@@ -295,7 +295,7 @@ impl Engine {
             // A runtime that fails on the batch is asked view by view, so that one of them does not take the others along,
             // and each gets an error of its own.
             if !together && (cancelled || stopped()) {
-                result = Err(Error::Cancelled);
+                result = Err(Error::cancelled());
             } else if !together {
                 let start = Instant::now();
                 let mut one = workspace.batch.view();
@@ -330,7 +330,7 @@ impl Engine {
             progress.proposals = Some(proposals);
         }
         let Some(proposals) = &mut progress.proposals else {
-            return Err(Error::Internal("a view of a frame that was not begun".to_owned()));
+            return Err(Error::internal("a view of a frame that was not begun".to_owned()));
         };
         let slot = Slot::new(&workspace.outputs, index, &workspace.batch.placements()[slot]);
         self.decoder.propose(&slot, proposals)?;
@@ -351,9 +351,9 @@ impl Engine {
 
     /// Judges a panel whose frames are all decoded.
     fn close(&self, entry: &mut Entry<'_>) -> Result<PanelReport> {
-        let state = std::mem::replace(&mut entry.state, Err(Error::Cancelled));
+        let state = std::mem::replace(&mut entry.state, Err(Error::cancelled()));
         let Progress { mut ms, decoded, maps, .. } = state?;
-        let Some(panel) = &entry.panel else { return Err(Error::Internal("a panel is gone".to_owned())) };
+        let Some(panel) = &entry.panel else { return Err(Error::internal("a panel is gone".to_owned())) };
         let start = Instant::now();
         let several = panel.frames().len() > 1;
         let score = decoded.iter().map(|d| d.score).fold(0.0, f32::max);

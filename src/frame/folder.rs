@@ -17,7 +17,7 @@ const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp
 /// image without a reference, or whose id another image already has, keeps its place as [`PanelInput::Missing`].
 ///
 /// # Errors
-/// [`Error::Io`] when an input or a folder cannot be read, [`Error::Argument`] when no image is found.
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) when an input or a folder cannot be read, [`ErrorKind::Argument`](crate::ErrorKind::Argument) when no image is found.
 pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<Vec<PanelInput>> {
     let mut images = Vec::new();
     for input in inputs {
@@ -35,7 +35,7 @@ pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<Vec<P
     };
     if panels.is_empty() {
         let places: Vec<_> = inputs.iter().map(|p| p.display().to_string()).collect();
-        return Err(Error::Argument(format!(
+        return Err(Error::argument(format!(
             "expected images ({}), found none in {}",
             EXTENSIONS.join(", "),
             places.join(", ")
@@ -73,7 +73,7 @@ pub(crate) fn walk(folder: &Path) -> Result<Vec<Image>> {
         let entry = entry.map_err(|e| {
             let path = e.path().unwrap_or(folder).to_path_buf();
             let source = e.into_io_error().unwrap_or_else(|| io::Error::other("a link to a folder that it is in"));
-            Error::Io { action: "reading", path, source }
+            Error::io("reading", &path)(source)
         })?;
         let path = entry.path();
         let known = path

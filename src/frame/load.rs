@@ -12,7 +12,7 @@ use super::buffers::Buffers;
 use super::jpeg::{self, Jpeg};
 use super::limits::FrameLimits;
 use super::pixels::{Frame, Pixels};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::hash::sha256_hex;
 
 const KNOWN: &str = "a PNG, JPEG, TIFF, BMP or WebP image";
@@ -23,7 +23,7 @@ impl Frame {
     /// is dropped.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read, [`Error::Image`] when it is no such image, is damaged or truncated,
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read, [`ErrorKind::Frame`](crate::ErrorKind::Frame) when it is no such image, is damaged or truncated,
     /// is beyond the limits, has transparent pixels, or has floating-point pixels.
     pub fn load(path: impl AsRef<Path>, limits: &FrameLimits) -> Result<Self> {
         Self::load_with(path.as_ref(), limits, &mut Buffers::default())
@@ -33,7 +33,8 @@ impl Frame {
         let file = File::open(path).map_err(Error::io("reading", path))?;
         let size = file.metadata().map_err(Error::io("reading", path))?.len();
         let too_large = |found: String| {
-            Error::image(path.display(), format!("a file of at most {} bytes", limits.max_file_bytes), found)
+            let expected = format!("a file of at most {} bytes", limits.max_file_bytes);
+            Error::image(path.display(), expected, found).with_kind(ErrorKind::Limits)
         };
         if size > limits.max_file_bytes {
             return Err(too_large(format!("{size} bytes")));
@@ -63,30 +64,28 @@ impl Frame {
 
 /// Decoders of other crates see hostile bytes here: a panic in one of them is this image's error.
 fn guarded(bytes: &[u8], name: &str, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Frame> {
-    catch_unwind(AssertUnwindSafe(|| decode(bytes, name, limits, buffers)))
-        .unwrap_or_else(|_| Err(Error::image(name, KNOWN, "a file on which the decoder fails")))
+    catch_unwind(AssertUnwindSafe(|| decode(bytes, name, limits, buffers))).unwrap_or_else(|_| {
+        Err(Error::image(name, KNOWN, "a file on which the decoder fails").with_kind(ErrorKind::Damaged))
+    })
 }
 
 fn decode(bytes: &[u8], name: &str, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Frame> {
-    let damaged = |found: &str, source: ImageError| Error::Image {
-        name: name.to_owned(),
-        expected: KNOWN.to_owned(),
-        found: format!("{found} ({source})"),
-        source: Some(Box::new(source)),
+    let unsupported = |found: String| Error::image(name, KNOWN, found).with_kind(ErrorKind::Unsupported);
+    let damaged = |found: &str, source: ImageError| {
+        Error::image(name, KNOWN, format!("{found} ({source})")).with_kind(ErrorKind::Damaged).with_source(source)
     };
     if bytes.is_empty() {
-        return Err(Error::image(name, KNOWN, "an empty file"));
+        return Err(Error::image(name, KNOWN, "an empty file").with_kind(ErrorKind::Damaged));
     }
-    let format = image::guess_format(bytes).map_err(|_| {
-        Error::image(name, KNOWN, format!("a file that starts with {}", preview(&bytes[..bytes.len().min(8)])))
-    })?;
+    let format = image::guess_format(bytes)
+        .map_err(|_| unsupported(format!("a file that starts with {}", preview(&bytes[..bytes.len().min(8)]))))?;
     let label = match format {
         ImageFormat::Png => "PNG",
         ImageFormat::Jpeg => "JPEG",
         ImageFormat::Tiff => "TIFF",
         ImageFormat::Bmp => "BMP",
         ImageFormat::WebP => "WebP",
-        other => return Err(Error::image(name, KNOWN, format!("a {} file", other.extensions_str()[0]))),
+        other => return Err(unsupported(format!("a {} file", other.extensions_str()[0]))),
     };
     let broken = |e| damaged(&format!("a damaged {label}"), e);
     let mut decoder: Box<dyn ImageDecoder + '_> = if format == ImageFormat::Jpeg {
@@ -105,17 +104,20 @@ fn decode(bytes: &[u8], name: &str, limits: &FrameLimits, buffers: &mut Buffers)
             name,
             format!("at most {} x {} pixels", limits.max_width, limits.max_height),
             format!("a {label} of {width} x {height} pixels"),
-        ));
+        )
+        .with_kind(ErrorKind::Limits));
     }
     if decoder.total_bytes() > limits.max_bytes {
         return Err(Error::image(
             name,
             format!("at most {} bytes of pixels", limits.max_bytes),
             format!("a {label} of {width} x {height} pixels, {} bytes", decoder.total_bytes()),
-        ));
+        )
+        .with_kind(ErrorKind::Limits));
     }
     if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
-        return Err(Error::image(name, "a complete JPEG", format!("a JPEG cut off after {} bytes", bytes.len())));
+        let found = format!("a JPEG cut off after {} bytes", bytes.len());
+        return Err(Error::image(name, "a complete JPEG", found).with_kind(ErrorKind::Damaged));
     }
     let orientation = decoder.orientation().map_err(broken)?;
     let mut picture = picture(decoder, buffers).map_err(broken)?;
@@ -154,7 +156,9 @@ fn picture(decoder: Box<dyn ImageDecoder + '_>, buffers: &mut Buffers) -> ImageR
 }
 
 fn pixels(picture: DynamicImage, name: &str) -> Result<Pixels> {
-    let transparent = || Error::image(name, "opaque pixels", "transparent ones (an alpha channel below its maximum)");
+    let unsupported = |error: Error| error.with_kind(ErrorKind::Unsupported);
+    let transparent =
+        || unsupported(Error::image(name, "opaque pixels", "transparent ones (an alpha channel below its maximum)"));
     Ok(match picture {
         DynamicImage::ImageLuma8(i) => Pixels::Gray8(i.into_raw()),
         DynamicImage::ImageLuma16(i) => Pixels::Gray16(i.into_raw()),
@@ -165,11 +169,11 @@ fn pixels(picture: DynamicImage, name: &str) -> Result<Pixels> {
         DynamicImage::ImageRgba8(i) => Pixels::Rgb8(opaque::<_, 4>(i.as_raw(), 255).ok_or_else(transparent)?),
         DynamicImage::ImageRgba16(i) => Pixels::Rgb16(opaque::<_, 4>(i.as_raw(), 65_535).ok_or_else(transparent)?),
         other => {
-            return Err(Error::image(
+            return Err(unsupported(Error::image(
                 name,
                 "8 or 16 bits a channel, gray or RGB",
                 format!("{:?} pixels", other.color()),
-            ));
+            )));
         }
     })
 }

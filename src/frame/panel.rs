@@ -23,11 +23,11 @@ impl Panel {
     /// A panel of several frames, judged together.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no frame.
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) when there is no frame.
     pub fn from_frames(id: impl Into<String>, frames: Vec<Frame>) -> Result<Self> {
         let id = id.into();
         if frames.is_empty() {
-            return Err(Error::Argument(format!("panel {id}: expected at least one frame, found none")));
+            return Err(Error::argument(format!("panel {id}: expected at least one frame, found none")));
         }
         Ok(Panel { id, frames, reference: None })
     }

@@ -78,7 +78,7 @@ impl Frame {
     /// A frame from pixels in memory, for example from a camera's driver.
     ///
     /// # Errors
-    /// [`Error::Image`] when the size is 0 or the number of values is not `width * height * channels`.
+    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when the size is 0 or the number of values is not `width * height * channels`.
     pub fn new(width: u32, height: u32, pixels: Pixels) -> Result<Self> {
         let expected = u64::from(width) * u64::from(height) * pixels.channels() as u64;
         if expected == 0 || pixels.len() as u64 != expected {

@@ -48,7 +48,7 @@ impl Decoder {
     /// Reads what the graph gave for one view of a frame that `found` was [begun](Proposals::begin) for.
     ///
     /// # Errors
-    /// [`Error::Output`](crate::Error::Output) for non-finite values, and for an output of another shape than its format
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values, and for an output of another shape than its format
     /// says.
     pub fn propose(&self, slot: &Slot<'_>, found: &mut Proposals) -> Result<()> {
         found.view(*slot.placement());

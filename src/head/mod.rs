@@ -60,7 +60,7 @@ pub trait Head: fmt::Debug + Send + Sync {
     /// drawn for each candidate.
     ///
     /// # Errors
-    /// [`Error::Output`](crate::Error::Output) for non-finite values and for outputs of another shape than the format's.
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values and for outputs of another shape than the format's.
     fn propose(&self, context: &Context, slot: &Slot<'_>, found: &mut Proposals) -> Result<()>;
 
     /// How candidates drop each other when a frame is assembled. Default: greedy non-maximum suppression.

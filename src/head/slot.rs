@@ -29,7 +29,7 @@ impl<'a> Slot<'a> {
     /// The part of output `output` that belongs to this view, of rank `rank` without the batch axis.
     ///
     /// # Errors
-    /// [`Error::Output`] for an output of another rank.
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for an output of another rank.
     pub fn array(&self, output: usize, rank: usize) -> Result<ArrayViewD<'a, f32>> {
         self.ranked(output, &[rank])
     }
@@ -50,7 +50,7 @@ impl<'a> Slot<'a> {
     /// The whole of an output without a batch axis, of rank `rank`.
     ///
     /// # Errors
-    /// [`Error::Output`] for an output of another rank.
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for an output of another rank.
     pub fn whole(&self, output: usize, rank: usize) -> Result<ArrayViewD<'a, f32>> {
         let tensor = self.tensor(output)?;
         if tensor.ndim() == rank {
@@ -67,19 +67,19 @@ impl<'a> Slot<'a> {
     /// The error for an output of another shape than its format says.
     pub fn misshapen(&self, output: usize, expected: impl Into<String>, found: &[usize]) -> Error {
         let output = self.outputs.name(output).to_owned();
-        Error::Output { output, expected: expected.into(), found: format!("{found:?}") }
+        Error::output(output, expected, format!("{found:?}"))
     }
 
     /// The error for a non-finite value.
     pub(super) fn not_finite(&self, output: usize, value: f32, place: impl fmt::Display) -> Error {
         let output = self.outputs.name(output).to_owned();
-        Error::Output { output, expected: "finite numbers".to_owned(), found: format!("{value} at {place}") }
+        Error::output(output, "finite numbers", format!("{value} at {place}"))
     }
 
     /// Refuses non-finite values.
     ///
     /// # Errors
-    /// [`Error::Output`] that names the first of them.
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) that names the first of them.
     pub fn finite<D: Dimension>(&self, output: usize, values: &ArrayView<'_, f32, D>) -> Result<()> {
         if values.as_slice().is_some_and(scan::finite) {
             return Ok(());
@@ -93,10 +93,10 @@ impl<'a> Slot<'a> {
 
 /// A view as one slice: outputs are copied out in standard order.
 pub(super) fn slice<'a, D: Dimension>(view: &ArrayView<'a, f32, D>) -> Result<&'a [f32]> {
-    view.to_slice().ok_or_else(|| Error::Internal("an output is not in standard order".to_owned()))
+    view.to_slice().ok_or_else(|| Error::internal("an output is not in standard order".to_owned()))
 }
 
 /// A view of rank 2.
 pub(super) fn plane(view: ArrayViewD<'_, f32>) -> Result<ArrayView2<'_, f32>> {
-    view.into_dimensionality::<Ix2>().map_err(|e| Error::Internal(e.to_string()))
+    view.into_dimensionality::<Ix2>().map_err(|e| Error::internal(e.to_string()))
 }

@@ -26,7 +26,7 @@ impl Results {
     /// Reads a file of `panelqc eval --json`.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`Error::Labels`] with the line for a file that is no such result or has no panel.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io), and [`ErrorKind::Labels`](crate::ErrorKind::Labels) with the line for a file that is no such result or has no panel.
     pub fn load(path: &Path) -> Result<Self> {
         let wanted = "a result of `panelqc eval --json` with its `panels`";
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
@@ -100,7 +100,7 @@ impl Comparison {
     /// Compares two results over the same panels, in any order.
     ///
     /// # Errors
-    /// [`Error::Argument`] that names the first panel that only one of them has, has twice, or that is defective for one
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) that names the first panel that only one of them has, has twice, or that is defective for one
     /// and good for the other.
     pub fn new(a: &Results, b: &Results) -> Result<Self> {
         let pairs = paired(&a.panels, &b.panels)?;
@@ -150,7 +150,7 @@ fn gain(number: usize, a: f64, b: f64) -> f64 {
 
 fn paired<'a>(a: &'a [PanelOutcome], b: &'a [PanelOutcome]) -> Result<Vec<(&'a PanelOutcome, &'a PanelOutcome)>> {
     let differ = |id: &str, what: &str| {
-        Err(Error::Argument(format!("expected results over the same panels, found {id} {what}")))
+        Err(Error::argument(format!("expected results over the same panels, found {id} {what}")))
     };
     let mut of_b: HashMap<&str, &PanelOutcome> = HashMap::new();
     for panel in b {

@@ -48,14 +48,10 @@ impl Manifest {
     /// Reads a manifest from the text of the file `path`.
     ///
     /// # Errors
-    /// [`Error::Model`] that names the key and the line.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) that names the key and the line.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let manifest: Manifest = toml::from_str(text).map_err(|e| Error::Model {
-            path: path.to_path_buf(),
-            expected: "a manifest of schema 1".to_owned(),
-            found: e.to_string().trim_end().to_owned(),
-            source: Some(Box::new(e)),
-        })?;
+        let manifest: Manifest = toml::from_str(text)
+            .map_err(|e| Error::model(path, "a manifest of schema 1", e.to_string().trim_end()).with_source(e))?;
         manifest.check(path).map(|()| manifest)
     }
 
@@ -90,7 +86,7 @@ impl Manifest {
     /// Refuses values that cannot be used; `path` is the manifest's file, or what messages call it.
     ///
     /// # Errors
-    /// [`Error::Model`] that names the key, what was expected and what was found.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) that names the key, what was expected and what was found.
     pub fn check(&self, path: &Path) -> Result<()> {
         match self.problem() {
             Some((expected, found)) => Err(Error::model(path, expected, found)),

@@ -39,8 +39,8 @@ impl Model {
     /// here against the manifest, not at the first image.
     ///
     /// # Errors
-    /// [`Error::Model`] for a missing file, a manifest that cannot be used, a hash that differs, or a graph that does
-    /// not fit; [`Error::Runtime`] when there is no usable ONNX Runtime.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a missing file, a manifest that cannot be used, a hash that differs, or a graph that does
+    /// not fit; [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) when there is no usable ONNX Runtime.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::load_with(path, &ModelOptions::default())
     }
@@ -49,8 +49,8 @@ impl Model {
     /// than the CPU, a folder for the optimised graph, formats of the program's own.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::Model`] when the package has no graph of the precision; [`Error::Provider`] when
-    /// the provider cannot be used; [`Error::Io`] when the cache's folder cannot be written; [`Error::Argument`] for a
+    /// As [`load`](Self::load); [`ErrorKind::Model`](crate::ErrorKind::Model) when the package has no graph of the precision; [`ErrorKind::Provider`](crate::ErrorKind::Provider) when
+    /// the provider cannot be used; [`ErrorKind::Io`](crate::ErrorKind::Io) when the cache's folder cannot be written; [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a
     /// device or a cache that the provider cannot have.
     pub fn load_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
         let path = path.as_ref();
@@ -119,11 +119,11 @@ impl Model {
     /// As [`from_bytes`](Self::from_bytes), with options. The bytes are the graph of the manifest's precision.
     ///
     /// # Errors
-    /// As [`load_with`](Self::load_with); [`Error::Argument`] for a precision among the options.
+    /// As [`load_with`](Self::load_with); [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a precision among the options.
     pub fn from_bytes_with(graph: impl Into<Vec<u8>>, manifest: Manifest, options: &ModelOptions) -> Result<Self> {
         if let Some(precision) = options.precision {
             let problem = format!("precision: expected none with a graph from memory, found {precision:?}");
-            return Err(Error::Argument(problem));
+            return Err(Error::argument(problem));
         }
         let bytes = graph.into();
         let path = PathBuf::from(format!("{} (in memory)", manifest.name));
@@ -233,8 +233,8 @@ impl Model {
     /// Opens sessions until there are `count`, so that so many threads can run the model at a time.
     ///
     /// # Errors
-    /// [`Error::Model`] when ONNX Runtime cannot open another session, for example for lack of memory;
-    /// [`Error::Provider`] when the provider cannot.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) when ONNX Runtime cannot open another session, for example for lack of memory;
+    /// [`ErrorKind::Provider`](crate::ErrorKind::Provider) when the provider cannot.
     pub fn reserve(&self, count: usize) -> Result<()> {
         self.graph.reserve(count)
     }
@@ -244,7 +244,7 @@ impl Model {
     /// of any number type become `f32`. Waits for a session when all are in use.
     ///
     /// # Errors
-    /// [`Error::Inference`] when ONNX Runtime fails.
+    /// [`ErrorKind::Inference`](crate::ErrorKind::Inference) when ONNX Runtime fails.
     pub fn run(&self, input: ArrayView4<'_, f32>, outputs: &mut Outputs) -> Result<()> {
         self.graph.run(&self.form, input, &self.used, outputs)
     }
@@ -266,12 +266,7 @@ fn check_hash(stated: Option<&str>, found: &str, graph: &Path, place: &dyn fmt::
 
 /// The bytes of a file of the package.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
-    fs::read(file).map_err(|e| Error::Model {
-        path: file.to_path_buf(),
-        expected: "a file that can be read".to_owned(),
-        found: e.to_string(),
-        source: Some(Box::new(e)),
-    })
+    fs::read(file).map_err(|e| Error::model(file, "a file that can be read", e.to_string()).with_source(e))
 }
 
 /// SHA-256 of a graph, followed by the weights that lie in a file beside it, `NAME.onnx.data`, where there is one.

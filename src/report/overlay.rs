@@ -35,9 +35,9 @@ impl Overlay {
     /// Gets the font ready, which is part of this library (DejaVu Sans Bold).
     ///
     /// # Errors
-    /// [`Error::Internal`] when the font cannot be read: it does not happen.
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) when the font cannot be read: it does not happen.
     pub fn new() -> Result<Self> {
-        let font = FontRef::try_from_slice(dejavu::sans::bold()).map_err(|e| Error::Internal(e.to_string()))?;
+        let font = FontRef::try_from_slice(dejavu::sans::bold()).map_err(|e| Error::internal(e.to_string()))?;
         Ok(Overlay { font })
     }
 
@@ -84,14 +84,14 @@ impl Overlay {
     /// Draws as [`Overlay::draw`] and writes a PNG.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be written.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be written.
     pub fn save(&self, frame: &Frame, index: usize, report: &PanelReport, path: &Path) -> Result<()> {
         self.draw(frame, index, report).save_with_format(path, image::ImageFormat::Png).map_err(|e| {
             let source = match e {
                 image::ImageError::IoError(e) => e,
                 other => std::io::Error::other(other),
             };
-            Error::Io { action: "writing", path: path.to_path_buf(), source }
+            Error::io("writing", path)(source)
         })
     }
 

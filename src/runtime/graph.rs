@@ -38,8 +38,8 @@ impl Graph {
     /// in the folder of `path`.
     ///
     /// # Errors
-    /// [`Error::Model`] for bytes that are no graph or that ONNX Runtime does not take, [`Error::Provider`] when the
-    /// provider cannot be used, [`Error::Io`] when the cache's folder cannot be written, [`Error::Argument`] for
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for bytes that are no graph or that ONNX Runtime does not take, [`ErrorKind::Provider`](crate::ErrorKind::Provider) when the
+    /// provider cannot be used, [`ErrorKind::Io`](crate::ErrorKind::Io) when the cache's folder cannot be written, [`ErrorKind::Argument`](crate::ErrorKind::Argument) for
     /// options that do not go together.
     pub(crate) fn open(bytes: Vec<u8>, path: &Path, sha256: &str, options: &GraphOptions) -> Result<Self> {
         options.check()?;
@@ -148,7 +148,7 @@ impl Graph {
     }
 
     fn failed(&self, message: impl ToString) -> Error {
-        Error::Inference { path: self.path.clone(), message: message.to_string() }
+        Error::inference(&self.path, message.to_string())
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
         let graph = std::fs::read(&path).unwrap();
         let open = |options: &GraphOptions, refuse: &dyn Fn(&[u8]) -> bool| {
             let given = |bytes: Vec<u8>| match refuse(&bytes) {
-                true => Err(Error::Internal("refused".to_owned())),
+                true => Err(Error::internal("refused".to_owned())),
                 false => Ok(bytes),
             };
             open_fastest(graph.clone(), &path, options, given)

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, Result, RuntimeError};
+use crate::error::{Error, Result};
 
 /// Which ONNX Runtime is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 /// The current folder is never searched. When a runtime is loaded already, that one stays.
 ///
 /// # Errors
-/// [`Error::Runtime`] with every place tried and what was wrong with it, and how to get the runtime.
+/// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) with every place tried and what was wrong with it, and how to get the runtime.
 pub fn init_runtime(path: Option<&Path>) -> Result<RuntimeInfo> {
     with_loaded(path, |loaded| Ok(loaded.info.clone()))
 }
@@ -80,7 +80,7 @@ fn start(builder: ort::environment::EnvironmentBuilder, library: PathBuf) -> Res
 #[cfg(not(feature = "load-dynamic"))]
 fn load(_path: Option<&Path>) -> Result<Loaded> {
     start(ort::init(), PathBuf::new())
-        .map_err(|problem| Error::Runtime(RuntimeError { tried: vec![("the linked runtime".to_owned(), problem)] }))
+        .map_err(|problem| Error::runtime(vec![("the linked runtime".to_owned(), problem)]))
 }
 
 #[cfg(feature = "load-dynamic")]
@@ -105,7 +105,7 @@ fn load(path: Option<&Path>) -> Result<Loaded> {
         };
         tried.push((place, problem));
     }
-    Err(Error::Runtime(RuntimeError { tried }))
+    Err(Error::runtime(tried))
 }
 
 /// Where to look, in order: how the place was found, and the library's file or a folder without one.

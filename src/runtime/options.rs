@@ -38,11 +38,11 @@ impl GraphOptions {
         let most = if single { 0 } else { i32::MAX.unsigned_abs() };
         if self.device > most {
             let (provider, found) = (self.provider, self.device);
-            return Err(Error::Argument(format!("device: expected at most {most} with {provider}, found {found}")));
+            return Err(Error::argument(format!("device: expected at most {most} with {provider}, found {found}")));
         }
         if self.cache.is_some() && self.provider == Provider::DirectMl {
             let expected = "cache: expected none with directml, which optimises a graph while it is loaded";
-            return Err(Error::Argument(format!("{expected}, found one")));
+            return Err(Error::argument(format!("{expected}, found one")));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// What runs the graph: ONNX Runtime's execution provider. All but [`Provider::Cpu`] need the Cargo feature of the same
 /// name, an ONNX Runtime that was built with them, and their own drivers and libraries. One that was asked for and
-/// cannot be used is an [`Error::Provider`]; the CPU never takes its place.
+/// cannot be used is an [`ErrorKind::Provider`](crate::ErrorKind::Provider); the CPU never takes its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Provider {
@@ -159,12 +159,12 @@ impl Provider {
     }
 
     pub(super) fn error(self, expected: impl Into<String>, found: impl Into<String>) -> Error {
-        Error::Provider { provider: self.name(), expected: expected.into(), found: found.into(), source: None }
+        Error::provider(self.name(), expected, found)
     }
 
     pub(super) fn failed(self, expected: String, e: ort::Error) -> Error {
         let found = e.to_string().trim().to_owned();
-        Error::Provider { provider: self.name(), expected, found, source: Some(Box::new(e)) }
+        Error::provider(self.name(), expected, found).with_source(e)
     }
 }
 
@@ -186,7 +186,7 @@ impl FromStr for Provider {
         let found = Provider::ALL.into_iter().find(|provider| provider.name() == text);
         found.ok_or_else(|| {
             let names = Provider::ALL.map(Provider::name).join(", ");
-            Error::Argument(format!("provider: expected one of {names}, found `{text}`"))
+            Error::argument(format!("provider: expected one of {names}, found `{text}`"))
         })
     }
 }

@@ -55,12 +55,8 @@ pub(super) fn open(
             Optimise::Done => builder.with_optimization_level(GraphOptimizationLevel::Disable).map_err(plain),
         }
     };
-    let unusable = |e: ort::Error| Error::Model {
-        path: path.to_path_buf(),
-        expected: "an ONNX graph that ONNX Runtime can load".to_owned(),
-        found: e.to_string(),
-        source: Some(Box::new(e)),
-    };
+    let unusable =
+        |e: ort::Error| Error::model(path, "an ONNX graph that ONNX Runtime can load", e.to_string()).with_source(e);
     let mut builder = options.provider.register(prepare().map_err(unusable)?, options, files)?;
     builder.commit_from_memory(graph).map_err(|e| {
         if e.to_string().contains("fallback to CPU EP has been explicitly disabled") {

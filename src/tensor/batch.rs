@@ -56,7 +56,7 @@ impl Batch {
     /// Preprocesses a frame, with its reference where the model compares, into the next place.
     ///
     /// # Errors
-    /// [`Error::Image`] when the reference is missing or of another size, or when the batch does not
+    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when the reference is missing or of another size, or when the batch does not
     /// [take](Self::takes) the frame. The batch is then as it was.
     pub fn push(&mut self, frame: &Frame, reference: Option<&Frame>) -> Result<()> {
         let at = self.len();

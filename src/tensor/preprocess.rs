@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::resize::{Resize, Source};
 use super::value::{Level, Sink, Value, luma, vectorised};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, Pixels};
 use crate::geometry::{Placement, Region, Size, height_width};
 
@@ -283,7 +283,8 @@ impl Preprocess {
         self.write_frame(frame, &placement, scratch, &mut out[..half]);
         if self.reference {
             let Some(reference) = reference else {
-                return Err(Error::image(frame.name(), "a reference image (the model compares)", "none"));
+                let error = Error::image(frame.name(), "a reference image (the model compares)", "none");
+                return Err(error.with_kind(ErrorKind::MissingReference));
             };
             if reference.size() != frame.size() {
                 return Err(Error::image(

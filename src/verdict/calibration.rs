@@ -121,7 +121,7 @@ impl Calibration {
     /// Refuses numbers that are no rates, and too few panels: `defective` and `good` ones, and those with each kind.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a rate outside of `0..1`, [`Error::TooFew`] that says how many panels are needed.
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a rate outside of `0..1`, [`ErrorKind::TooFewPanels`](crate::ErrorKind::TooFewPanels) that says how many panels are needed.
     pub fn check(&self, panels: &[ScoredPanel]) -> Result<()> {
         for (name, rate) in [
             ("miss rate", Some(self.max_miss)),
@@ -129,7 +129,7 @@ impl Calibration {
             ("confidence", Some(self.confidence)),
         ] {
             if let Some(rate) = rate.filter(|rate| !(*rate > 0.0 && *rate < 1.0)) {
-                return Err(Error::Argument(format!("{name}: expected a number between 0 and 1, found {rate}")));
+                return Err(Error::argument(format!("{name}: expected a number between 0 and 1, found {rate}")));
             }
         }
         let enough = |what: String, level: f64, of: u64, tests: usize| {
@@ -138,7 +138,7 @@ impl Calibration {
                 return Ok(());
             }
             let smallest = (of > 0).then(|| self.smallest(of, tests));
-            Err(Error::TooFew { what, level, needed, found: of, smallest })
+            Err(Error::too_few_panels(what, level, needed, of, smallest))
         };
         let count = |defective: bool| panels.iter().filter(|p| p.defective == defective).count() as u64;
         enough("defective panels for the miss rate".to_owned(), self.max_miss, count(true), 1)?;
@@ -147,7 +147,7 @@ impl Calibration {
         }
         let kinds = self.kinds(panels);
         if self.per_kind && kinds.is_empty() {
-            return Err(Error::Argument("per kind: expected labels that name the kinds of defects, found none".into()));
+            return Err(Error::argument("per kind: expected labels that name the kinds of defects, found none"));
         }
         for kind in &kinds {
             let of = panels.iter().filter(|p| p.kinds.contains(kind)).count() as u64;
@@ -162,7 +162,7 @@ impl Calibration {
     /// `confidence` on.
     ///
     /// # Errors
-    /// As [`check`](Self::check), and [`Error::Calibration`] when no limit holds the rates: the model finds nothing at
+    /// As [`check`](Self::check), and [`ErrorKind::Calibration`](crate::ErrorKind::Calibration) when no limit holds the rates: the model finds nothing at
     /// all on too many defective panels, or is as sure as it can be on too many good ones.
     pub fn run(&self, panels: &[ScoredPanel], confidence: f32) -> Result<Calibrated> {
         self.run_with(panels, confidence, |_| panels.iter().map(|p| p.score).collect())
@@ -251,7 +251,7 @@ impl Calibration {
         let allowed = self.allowed(scores.of, self.max_miss, tests).unwrap_or(0);
         let nothing = scores.below(f32::MIN_POSITIVE);
         if nothing > allowed {
-            return Err(Error::Calibration(format!(
+            return Err(Error::calibration(format!(
                 "expected at most {allowed} of {} {what} on which the model finds nothing at all, found {nothing}: no \
                  limit holds a miss rate of {} %",
                 scores.of,
@@ -268,7 +268,7 @@ impl Calibration {
         // Just above the good panel that may not fail any more.
         let limit = scores.rising.iter().rev().nth(allowed).map_or(0.0, |score| score.next_up());
         if limit > 1.0 {
-            return Err(Error::Calibration(format!(
+            return Err(Error::calibration(format!(
                 "expected at most {allowed} of {} good panels that fail at any limit, found more: no limit holds an \
                  overkill rate of {} %",
                 scores.of,
@@ -313,6 +313,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn panels(defective: &[f32], good: &[f32]) -> Vec<ScoredPanel> {
         let panel = |defective| move |&score| ScoredPanel { score: Some(score), defective, kinds: BTreeSet::new() };
@@ -358,7 +359,7 @@ mod tests {
                 Calibration { confidence: bad, ..Calibration::new(0.1) },
                 Calibration { max_overkill: Some(bad), ..Calibration::new(0.1) },
             ] {
-                assert!(matches!(wrong.run(&all, 0.5), Err(Error::Argument(_))), "{wrong:?}");
+                assert_eq!(wrong.run(&all, 0.5).unwrap_err().kind(), ErrorKind::Argument, "{wrong:?}");
             }
         }
     }

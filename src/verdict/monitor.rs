@@ -38,11 +38,11 @@ impl Monitor {
     /// holds.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a number that is not between 0 and 1.
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a number that is not between 0 and 1.
     pub fn new(level: f64, confidence: f64) -> Result<Self> {
         for (name, number) in [("level", level), ("confidence", confidence)] {
             if !(number > 0.0 && number < 1.0) {
-                return Err(Error::Argument(format!("{name}: expected a number between 0 and 1, found {number}")));
+                return Err(Error::argument(format!("{name}: expected a number between 0 and 1, found {number}")));
             }
         }
         Ok(Monitor { level, confidence, count: 0, of: 0, highest: 0.0 })

@@ -190,11 +190,11 @@ impl Policy {
     /// A policy with the same limits for all kinds.
     ///
     /// # Errors
-    /// [`Error::Policy`] unless `0 <= review <= fail <= 1`.
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) unless `0 <= review <= fail <= 1`.
     pub fn new(name: impl Into<String>, limits: Limits) -> Result<Self> {
         let name = name.into();
         match limits.problem() {
-            Some(problem) => Err(Error::Policy { path: PathBuf::from(&name), problem }),
+            Some(problem) => Err(Error::policy(Path::new(&name), problem)),
             None => Ok(Self::of_limits(name.clone(), PathBuf::from(name), limits)),
         }
     }
@@ -226,7 +226,7 @@ impl Policy {
     /// Reads a policy file.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read, [`Error::Policy`] as [`Policy::parse`].
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read, [`ErrorKind::Policy`](crate::ErrorKind::Policy) as [`Policy::parse`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
@@ -236,12 +236,12 @@ impl Policy {
     /// Reads a policy from the text of the file `path`.
     ///
     /// # Errors
-    /// [`Error::Policy`] with the line of each mistake: an unknown key, another schema, limits that are not
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with the line of each mistake: an unknown key, another schema, limits that are not
     /// `0 <= review <= fail <= 1`, a limit in millimetres without `pixel_pitch_mm`, an empty range, a zone that is
     /// empty, crosses itself, is not defined or not used, a rule that can never apply or contradicts another one, a
     /// guarantee for other rules.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let error = |problem: String| Error::Policy { path: path.to_path_buf(), problem };
+        let error = |problem: String| Error::policy(path, problem);
         let file: File = toml::from_str(text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;
         let mut problems = Problems::new(text);
         if *file.schema.get_ref() != 1 {
@@ -366,7 +366,7 @@ impl Policy {
 
     /// Refuses a policy that was made for another model or speaks of kinds that the model does not have.
     pub(crate) fn check(&self, model: &Model) -> Result<()> {
-        let error = |problem: String| Err(Error::Policy { path: self.path.clone(), problem });
+        let error = |problem: String| Err(Error::policy(&self.path, problem));
         if let Some(stated) = self.model.as_ref().filter(|stated| !stated.eq_ignore_ascii_case(model.sha256())) {
             return error(format!(
                 "expected the model {stated} that it was made for, found {} ({})",

@@ -111,7 +111,7 @@ impl Rules {
                 (PathBuf::from("policy"), text)
             }
         };
-        let problem = |e: toml_edit::TomlError| Error::Policy { path: path.clone(), problem: e.to_string() };
+        let problem = |e: toml_edit::TomlError| Error::policy(&path, e.to_string());
         let mut document: DocumentMut = text.parse().map_err(problem)?;
         document.remove("guarantee");
         document["model"] = toml_edit::value(&**model.sha256());

@@ -82,11 +82,11 @@ impl Sink {
 }
 
 pub(super) fn writing(path: &Path, source: io::Error) -> Error {
-    Error::Io { action: "writing", path: path.to_path_buf(), source }
+    Error::io("writing", path)(source)
 }
 
 pub(super) fn reading(path: &Path, source: io::Error) -> Error {
-    Error::Io { action: "reading", path: path.to_path_buf(), source }
+    Error::io("reading", path)(source)
 }
 
 /// Writes one JSON object, for people and programs.

@@ -140,7 +140,7 @@ impl HtmlReport {
     /// Adds a panel with its label and its frames, both if there are any.
     ///
     /// # Errors
-    /// [`Error::Internal`] when a picture cannot be compressed: it does not happen.
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) when a picture cannot be compressed: it does not happen.
     pub fn add(&mut self, report: &PanelReport, label: Option<&HtmlLabel>, frames: &[Frame]) -> Result<()> {
         self.add_line(&to_json(report)?, label, frames)
     }
@@ -148,9 +148,9 @@ impl HtmlReport {
     /// Adds a panel from its line of `results.jsonl`, as [`HtmlReport::add`] does.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the line is no result of a panel, and those of [`HtmlReport::add`].
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) when the line is no result of a panel, and those of [`HtmlReport::add`].
     pub fn add_line(&mut self, line: &str, label: Option<&HtmlLabel>, frames: &[Frame]) -> Result<()> {
-        let bad = |found: String| Error::Argument(format!("expected a line of results.jsonl, found {found}"));
+        let bad = |found: String| Error::argument(format!("expected a line of results.jsonl, found {found}"));
         let mut record: Map<String, Value> = serde_json::from_str(line).map_err(|e| bad(e.to_string()))?;
         if !record.get("panel").is_some_and(Value::is_string) {
             return Err(bad("no panel id".to_owned()));
@@ -180,7 +180,7 @@ impl HtmlReport {
     /// page counts by itself, over the panels that have a label.
     ///
     /// # Errors
-    /// [`Error::Internal`] when it has no JSON form.
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) when it has no JSON form.
     pub fn evaluation(&mut self, evaluation: &impl Serialize) -> Result<()> {
         self.evaluation = serde_json::to_value(evaluation).map_err(internal)?;
         if let Some(evaluation) = self.evaluation.as_object_mut() {
@@ -222,7 +222,7 @@ impl HtmlReport {
     /// Writes the page into a file.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when it cannot be written.
     pub fn save(self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let file = std::fs::File::create(path).map_err(Error::io("writing", path))?;
@@ -321,7 +321,7 @@ fn to_json(value: &impl Serialize) -> Result<String> {
 }
 
 fn internal(error: serde_json::Error) -> Error {
-    Error::Internal(error.to_string())
+    Error::internal(error.to_string())
 }
 
 /// JSON that is safe in a `<script>` element: what could end it, or a line of it, is written as `\uXXXX`.

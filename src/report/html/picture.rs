@@ -37,7 +37,7 @@ impl Picture {
                 small!(Rgb<u16>, v).map(|i| DynamicImage::ImageRgb8(DynamicImage::ImageRgb16(i).into_rgb8()))
             }
         };
-        let small = small.ok_or_else(|| Error::Internal("a frame with too few pixels".to_owned()))?;
+        let small = small.ok_or_else(|| Error::internal("a frame with too few pixels".to_owned()))?;
         let jpeg = encode(&small)?;
         Ok(Picture { width: size.0, height: size.1, jpeg, edge: small.width().max(small.height()) })
     }
@@ -68,5 +68,5 @@ fn encode(image: &DynamicImage) -> Result<Vec<u8>> {
 }
 
 fn internal(error: image::ImageError) -> Error {
-    Error::Internal(error.to_string())
+    Error::internal(error.to_string())
 }
