@@ -177,24 +177,23 @@ impl Error {
         }
     }
 
-    pub(crate) fn image(name: impl fmt::Display, expected: impl Into<String>, found: impl Into<String>) -> Self {
+    /// An [`Error::Image`] without a decoder's error: `name` is the file, or the panel's id for an image from memory.
+    pub fn image(name: impl fmt::Display, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Error::Image { name: name.to_string(), expected: expected.into(), found: found.into(), source: None }
     }
 
-    pub(crate) fn model(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
+    /// An [`Error::Model`] of the file `path`, without an underlying error.
+    pub fn model(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Error::Model { path: path.to_path_buf(), expected: expected.into(), found: found.into(), source: None }
     }
 
-    pub(crate) fn labels(
-        path: &Path,
-        line: Option<usize>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Self {
+    /// An [`Error::Labels`] of the file or folder `path`; `line` counts from 1.
+    pub fn labels(path: &Path, line: Option<usize>, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Error::Labels { path: path.to_path_buf(), line, expected: expected.into(), found: found.into() }
     }
 
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    /// For `map_err`: an [`Error::Io`] of what was being done (`reading`, `writing`, `creating`) to the file `path`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Error::Io { action, path, source }
     }

@@ -108,8 +108,8 @@ impl Mask {
         Mask { width, height, counts }
     }
 
-    /// The mask of COCO's run lengths as numbers. `None` for runs that cover another number of pixels.
-    pub(crate) fn from_coco_runs(width: u32, height: u32, runs: Vec<u32>) -> Option<Self> {
+    /// The mask of COCO's run lengths as numbers, column by column from the top left, background first. `None` for runs that cover another number of pixels.
+    pub fn from_coco_runs(width: u32, height: u32, runs: Vec<u32>) -> Option<Self> {
         let pixels: u64 = runs.iter().map(|&n| u64::from(n)).sum();
         (pixels == u64::from(width) * u64::from(height)).then_some(Mask { width, height, counts: runs })
     }
@@ -122,7 +122,7 @@ impl Mask {
     }
 
     /// Number of pixels that it shares with a mask of the same image.
-    pub(crate) fn common(&self, other: &Self) -> u64 {
+    pub fn common(&self, other: &Self) -> u64 {
         let ends = |mask: &Mask| {
             let mut end = 0u64;
             let ends = mask.counts.iter().map(|&n| {
@@ -189,7 +189,7 @@ impl Mask {
 
     /// The same region of the image made small, its long edge at most `edge` pixels: a pixel belongs to it when any part
     /// of it does, so that nothing is lost.
-    pub(crate) fn shrink(&self, edge: u32) -> Self {
+    pub fn shrink(&self, edge: u32) -> Self {
         let long = self.width.max(self.height);
         if long <= edge {
             return self.clone();
