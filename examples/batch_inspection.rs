@@ -12,12 +12,12 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use panelqc::dataset::{DataFormat, Label, Sample, Split, read_elpv};
-use panelqc::metrics::{Evaluation, PERSON_MS, StageTimes};
 use panelqc::{
-    Frame, FrameLimits, HtmlLabel, HtmlOptions, HtmlReport, Inspector, JsonlWriter, Model, Overlay, PanelInput,
-    PanelReport, Policy, Status, Verdict, find_panels,
+    Frame, FrameLimits, Inspector, JsonlWriter, Model, PanelInput, PanelReport, Policy, Status, Verdict, find_panels,
 };
+use panelqc_eval::dataset::{DataFormat, Label, Sample, Split, read_elpv};
+use panelqc_eval::metrics::{Evaluation, PERSON_MS, StageTimes};
+use panelqc_report::{HtmlLabel, HtmlOptions, HtmlReport, Overlay};
 
 #[derive(Parser)]
 struct Args {

@@ -2,8 +2,8 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of `bytes` in lower-case hexadecimal.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+/// SHA-256 of `bytes` in lower-case hexadecimal, 64 characters: as traces, manifests and policies write hashes.
+pub fn sha256_hex(bytes: &[u8]) -> String {
     sha256_of([bytes])
 }
 

@@ -30,22 +30,27 @@
 //! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
 //!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them; several camera threads share a [`Station`];
 //! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`] gave; it is written as JSON lines
-//!   ([`JsonlWriter`]), CSV ([`CsvWriter`]), COCO results ([`CocoWriter`]), drawn ([`Overlay`]), or shown all together
-//!   on a page ([`HtmlReport`]);
-//! * [`Error`] says what was expected and what was found, and [`Error::fault`] who has to act;
-//! * [`dataset`] reads labelled data and [`metrics`] measures against it.
+//!   ([`JsonlWriter`]);
+//! * [`Error`] says what was expected and what was found, and [`Error::fault`] who has to act.
+//!
+//! Beside this crate, with dependencies of their own:
+//!
+//! * `panelqc-report` writes CSV and COCO results, draws defects into pictures, and makes one HTML page of a run;
+//! * `panelqc-eval` reads labelled data, measures against it, chooses limits that guarantee a miss rate, watches
+//!   whether they hold, and replays golden images;
+//! * `panelqc-cli` is the program `panelqc`.
+//!
+//! [`ndarray`] and [`image`], whose types are in this interface, are re-exported, so that a caller has the same versions.
 //!
 //! Nothing here panics on any input, and a panel that could not be inspected is never [`Verdict::Pass`].
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod binomial;
 mod defect;
 mod engine;
 mod error;
 mod frame;
 mod geometry;
-mod golden;
 mod hash;
 mod head;
 mod idle;
@@ -55,28 +60,23 @@ mod runtime;
 mod tensor;
 mod verdict;
 
-pub mod dataset;
-pub mod metrics;
-
 pub use defect::{Confidence, Defect, Kind};
 pub use engine::{
     CancelToken, InspectBatch, InspectBatchWith, Inspector, InspectorBuilder, Progress, Station, StationOptions, Ticket,
 };
 pub use error::{Error, ErrorKind, Fault, Result, TooFew};
-pub use frame::{BitDepth, Frame, FrameLimits, Panel, PanelFiles, PanelInput, Pixels, find_panels};
+pub use frame::{
+    BitDepth, Frame, FrameLimits, ImageFile, Panel, PanelFiles, PanelInput, Pixels, find_images, find_panels,
+};
 pub use geometry::{Mask, PixelBox, Placement, Polygon, Region, Size};
-pub use golden::{Golden, Replay};
+pub use hash::sha256_hex;
 pub use head::{
     Activation, Candidate, Context, Decoded, Decoder, Format, Head, HeadFormat, Normalize, OutputConfig, Proposals,
     Search, Slot, Suppression, Task, conformance,
 };
 pub use model::{GoldenConfig, Manifest, Model, ModelOptions, Precision};
-pub use report::{
-    CocoWriter, CsvWriter, HtmlLabel, HtmlOptions, HtmlReport, JsonlWriter, Overlay, PanelError, PanelReport, Status,
-    Timings, Trace,
-};
+pub use report::{JsonlWriter, PanelError, PanelReport, Status, Timings, Trace};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
-pub use verdict::{
-    Bounded, Calibrated, Calibration, Guarantee, Judgement, Limits, Method, Monitor, Policy, ScoredPanel, Verdict,
-};
+pub use verdict::{Bounded, Guarantee, Judgement, Limits, Method, Policy, Verdict};
+pub use {image, ndarray};

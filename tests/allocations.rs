@@ -1,14 +1,12 @@
 //! How often memory is asked for once the buffers have grown. Counted on this thread only, by an allocator of its own.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use allocation_counter::measure;
-use common::{board, cell, project};
 use image::{DynamicImage, GrayImage};
 use panelqc::{
     Batch, Channels, Decoded, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels, Preprocess, Proposals, Size,
 };
 
-mod common;
+use crate::util::{board, cell, project};
 
 fn frame(image: GrayImage) -> Frame {
     let (width, height) = image.dimensions();

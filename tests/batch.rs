@@ -1,14 +1,12 @@
 //! The batch engine from the outside: order, bounds, damage, cancellation, threads.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::{cell_panel, project, timeless, write_cells};
 use panelqc::{CancelToken, ErrorKind, Inspector, Model, Panel, PanelInput, Verdict};
 
-mod common;
+use crate::util::{cell_panel, project, timeless, write_cells};
 
 fn inspector(threads: usize, batch: usize) -> Inspector {
     let model = Model::load(project("models/solar-cell")).unwrap();

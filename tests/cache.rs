@@ -1,14 +1,12 @@
 //! The optimised graph that is kept: the same results with and without it, also of the real program.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use common::{panelqc, project, run, timeless, without_times, write_boards, write_cells};
 use panelqc::{ErrorKind, Fault, Inspector, Model, ModelOptions, PanelReport, Precision, find_panels};
 
-mod common;
+use crate::util::{Program, project, timeless, without_times, write_boards, write_cells};
 
 fn reports(model: &Path, options: &ModelOptions, images: &Path) -> Vec<PanelReport> {
     let panels = find_panels(&[images.to_path_buf()], model.ends_with("pcb").then_some(images)).unwrap();
@@ -88,10 +86,8 @@ fn package(folder: &Path) -> PathBuf {
     package
 }
 
-fn inspect(package: &Path, images: &Path) -> Command {
-    let mut command = panelqc();
-    command.arg("inspect").arg("--model").arg(package).arg(images);
-    command
+fn inspect(package: &Path, images: &Path) -> Program {
+    Program::new("inspect").model(package).arg(images)
 }
 
 #[test]
@@ -99,7 +95,7 @@ fn the_program_keeps_it_beside_the_model_or_where_it_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let (images, package) = (dir.path().join("images"), package(dir.path()));
     write_cells(&images, 2);
-    let (status, plain, _) = run(&mut inspect(&package, &images));
+    let (status, plain, _) = inspect(&package, &images).run();
     assert_eq!(status, 0);
     assert!(!package.join("cache").exists(), "on request only");
     let elsewhere = dir.path().join("elsewhere");
@@ -107,7 +103,7 @@ fn the_program_keeps_it_beside_the_model_or_where_it_is_told() {
         [("--cache".to_owned(), package.join("cache")), (format!("--cache={}", elsewhere.display()), elsewhere)]
     {
         for round in 0..2 {
-            let (status, out, err) = run(inspect(&package, &images).arg(&option));
+            let (status, out, err) = inspect(&package, &images).arg(&option).run();
             assert_eq!(status, 0, "{err}");
             assert_eq!(without_times(&out), without_times(&plain), "{option}, round {round}");
             assert_eq!(kept(&folder).len(), 1);
@@ -118,7 +114,7 @@ fn the_program_keeps_it_beside_the_model_or_where_it_is_told() {
     let mut bytes = fs::read(&graph).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&graph, bytes).unwrap();
-    let (status, _, err) = run(inspect(&package, &images).arg("--cache"));
+    let (status, _, err) = inspect(&package, &images).arg("--cache").run();
     assert!(status == 2 && err.contains("SHA-256"), "{err}");
 }
 
@@ -128,8 +124,8 @@ fn several_programs_make_it_at_once() {
     let (images, package) = (dir.path().join("images"), package(dir.path()));
     write_cells(&images, 1);
     let start = || {
-        let mut command = inspect(&package, &images);
-        command.args(["--cache", "--threads", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        let mut command = inspect(&package, &images).args(["--cache", "--threads", "1"]).command();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let running: Vec<_> = (0..6).map(|_| start()).collect();
     let outputs: Vec<_> = running.into_iter().map(|child| child.wait_with_output().unwrap()).collect();

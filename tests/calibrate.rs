@@ -1,14 +1,11 @@
 //! `panelqc calibrate` and `panelqc monitor` by the real program, on rendered solar cells and a small anomaly model, which
 //! finds the dark ones.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-mod common;
-
-use common::{panelqc, project, run};
+use crate::util;
+use crate::util::{Program, project};
 
 const MODEL: &str = "tests/parity/heatmap";
 
@@ -16,7 +13,7 @@ const MODEL: &str = "tests/parity/heatmap";
 fn cells(folder: &Path, count: u32, defective: impl Fn(u32) -> bool) {
     fs::create_dir_all(folder.join("images")).unwrap();
     for i in 0..count {
-        let small = image::imageops::thumbnail(&common::cell(i, i % 2 == 1), 64, 64);
+        let small = image::imageops::thumbnail(&util::cell(i, i % 2 == 1), 64, 64);
         small.save(folder.join(format!("images/cell_{i:03}.png"))).unwrap();
     }
     let lines: Vec<_> =
@@ -24,11 +21,8 @@ fn cells(folder: &Path, count: u32, defective: impl Fn(u32) -> bool) {
     fs::write(folder.join("labels.csv"), lines.concat()).unwrap();
 }
 
-fn on_cells(command: &str, folder: &Path) -> Command {
-    let mut program = panelqc();
-    program.arg(command).arg("--model").arg(project(MODEL));
-    program.args(["--format", "elpv", "--data"]).arg(folder);
-    program
+fn on_cells(command: &str, folder: &Path) -> Program {
+    Program::new(command).model(&project(MODEL)).args(["--format", "elpv", "--data"]).arg(folder)
 }
 
 #[test]
@@ -37,7 +31,7 @@ fn a_policy_is_calibrated_used_and_bound_to_what_it_was_made_for() {
     cells(dir.path(), 60, |i| i % 2 == 1);
     let policy = dir.path().join("policy.toml");
     let calibrate = ["--max-miss", "0.1", "--max-overkill", "0.1", "--out"];
-    let (status, stdout, stderr) = run(on_cells("calibrate", dir.path()).args(calibrate).arg(&policy));
+    let (status, stdout, stderr) = on_cells("calibrate", dir.path()).args(calibrate).arg(&policy).run();
     assert_eq!(status, 0, "{stderr}");
     assert!(stdout.contains("60 (30 defective, 30 good, 0 not inspected)"), "{stdout}");
     assert!(stdout.contains("with 95 % confidence at most 10 % of defective panels pass (0 of 30"), "{stdout}");
@@ -49,15 +43,14 @@ fn a_policy_is_calibrated_used_and_bound_to_what_it_was_made_for() {
     }
 
     // It gives the verdicts that it was chosen by.
-    let (status, stdout, stderr) = run(on_cells("eval", dir.path()).arg("--policy").arg(&policy));
+    let (status, stdout, stderr) = on_cells("eval", dir.path()).option("--policy", &policy).run();
     assert_eq!(status, 0, "{stderr}");
     assert!(stdout.contains("(0 of 30; 95 % interval 0.0 to 11.4)"), "{stdout}");
 
     // Changed rules, and another model's manifest.
     let inspect = |policy: &Path, model: &Path| {
-        let mut program = panelqc();
-        program.arg("inspect").arg("--model").arg(model).arg("--policy").arg(policy);
-        run(program.arg(dir.path().join("images/cell_000.png")))
+        let program = Program::new("inspect").model(model).option("--policy", policy);
+        program.arg(dir.path().join("images/cell_000.png")).run()
     };
     let model = project(MODEL);
     assert_eq!(inspect(&policy, &model).0, 0);
@@ -88,9 +81,8 @@ fn the_rules_of_a_policy_are_kept_and_counted() {
                 [[rules]]\nname = \"anything\"\nconfidence = 0.05\nverdict = \"fail\"\n";
     fs::write(&base, text).unwrap();
     let calibrate = |overkill: &[&str]| {
-        let mut program = on_cells("calibrate", dir.path());
-        program.arg("--policy").arg(&base).args(["--max-miss", "0.1"]).args(overkill);
-        run(program.arg("--out").arg(&policy))
+        let program = on_cells("calibrate", dir.path()).option("--policy", &base);
+        program.args(["--max-miss", "0.1"]).args(overkill).option("--out", &policy).run()
     };
     let (status, stdout, stderr) = calibrate(&[]);
     assert_eq!(status, 0, "{stderr}");
@@ -118,9 +110,8 @@ fn decisions_of_persons_are_labels() {
         fs::write(&file, format!("{head}{}\n]}}\n", lines.join(",\n"))).unwrap();
     };
     let calibrate = || {
-        let mut program = panelqc();
-        program.arg("calibrate").arg("--model").arg(project(MODEL)).arg("--data").arg(dir.path().join("images"));
-        run(program.arg("--decisions").arg(&file).args(["--max-miss", "0.1", "--out"]).arg(&policy))
+        let program = Program::new("calibrate").model(&project(MODEL)).option("--data", dir.path().join("images"));
+        program.option("--decisions", &file).args(["--max-miss", "0.1", "--out"]).arg(&policy).run()
     };
     decide(60);
     let (status, stdout, stderr) = calibrate();
@@ -134,9 +125,9 @@ fn decisions_of_persons_are_labels() {
     decide(1);
     let text = fs::read_to_string(dir.path().join("labels.csv")).unwrap();
     fs::write(dir.path().join("labels.csv"), text.replacen(" 0 ", " 1 ", 1)).unwrap();
-    let mut program = on_cells("calibrate", dir.path());
+    let program = on_cells("calibrate", dir.path());
     let (status, stdout, stderr) =
-        run(program.arg("--decisions").arg(&file).args(["--max-miss", "0.1", "--out"]).arg(&policy));
+        program.option("--decisions", &file).args(["--max-miss", "0.1", "--out"]).arg(&policy).run();
     assert_eq!(status, 0, "{stderr}");
     assert!(
         stderr.contains("1 decisions, 1 against the label") && stdout.contains("(30 defective, 30 good"),
@@ -150,7 +141,8 @@ fn too_few_panels_are_refused_before_any_is_inspected() {
     cells(dir.path(), 20, |i| i % 2 == 1);
     fs::remove_dir_all(dir.path().join("images")).unwrap();
     let policy = dir.path().join("policy.toml");
-    let (status, _, stderr) = run(on_cells("calibrate", dir.path()).args(["--max-miss", "0.01", "--out"]).arg(&policy));
+    let (status, _, stderr) =
+        on_cells("calibrate", dir.path()).args(["--max-miss", "0.01", "--out"]).arg(&policy).run();
     assert_eq!(status, 2);
     assert!(
         stderr.contains("at least 299 defective panels") && stderr.contains("found 10, which can show 25.89 %"),
@@ -165,10 +157,10 @@ fn a_monitor_counts_each_panel_once_and_tells_when_the_rate_no_longer_holds() {
     cells(dir.path(), 60, |i| i % 2 == 1);
     let (policy, state) = (dir.path().join("policy.toml"), dir.path().join("state.json"));
     let calibrate = ["--max-miss", "0.1", "--max-overkill", "0.1", "--out"];
-    assert_eq!(run(on_cells("calibrate", dir.path()).args(calibrate).arg(&policy)).0, 0);
+    assert_eq!(on_cells("calibrate", dir.path()).args(calibrate).arg(&policy).run().0, 0);
 
     let monitor =
-        |folder: &Path| run(on_cells("monitor", folder).arg("--policy").arg(&policy).arg("--state").arg(&state));
+        |folder: &Path| on_cells("monitor", folder).option("--policy", &policy).option("--state", &state).run();
     for _ in 0..2 {
         let (status, stdout, stderr) = monitor(dir.path());
         assert_eq!(status, 0, "{stderr}");
@@ -189,6 +181,6 @@ fn a_monitor_counts_each_panel_once_and_tells_when_the_rate_no_longer_holds() {
     assert!(status == 2 && stderr.contains("expected counts under the policy"), "{stderr}");
     let plain = dir.path().join("plain.toml");
     fs::write(&plain, "schema = 1\nname = \"plain\"\n[default]\nreview = 0.1\nfail = 0.5\n").unwrap();
-    let (status, _, stderr) = run(on_cells("monitor", dir.path()).arg("--policy").arg(plain));
+    let (status, _, stderr) = on_cells("monitor", dir.path()).option("--policy", plain).run();
     assert!(status == 2 && stderr.contains("expected a policy with a guarantee"), "{stderr}");
 }

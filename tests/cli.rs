@@ -1,32 +1,27 @@
 //! The real program: what it writes, its exit status, and each way in which it refuses.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{panelqc, project, run, shared, without_times, write_boards, write_cells};
 use serde_json::Value;
 
-mod common;
+use crate::util;
+use crate::util::{Program, project, shared, without_times, write_boards, write_cells};
 
-fn inspect_boards(folder: &Path) -> Command {
-    let mut command = panelqc();
-    command.arg("inspect").arg("--model").arg(project("models/pcb")).arg("--reference").arg(folder);
-    command
+fn inspect_boards(folder: &Path) -> Program {
+    Program::new("inspect").model(&project("models/pcb")).option("--reference", folder)
 }
 
-fn inspect_cells(folder: &Path) -> Command {
-    let mut command = panelqc();
-    command.arg("inspect").arg("--model").arg(project("models/solar-cell")).arg(folder);
-    command
+fn inspect_cells(folder: &Path) -> Program {
+    Program::new("inspect").model(&project("models/solar-cell")).arg(folder)
 }
 
 #[test]
 fn a_line_has_the_fields_of_the_contract_in_their_order() {
     let dir = tempfile::tempdir().unwrap();
     write_boards(dir.path(), 1);
-    let (status, out, err) = run(inspect_boards(dir.path()).arg(dir.path()));
+    let (status, out, err) = inspect_boards(dir.path()).arg(dir.path()).run();
     assert_eq!(status, 0, "{err}");
     let fields = [
         "{\"panel\":\"00_test\",\"image\":\"",
@@ -64,7 +59,7 @@ fn a_line_has_the_fields_of_the_contract_in_their_order() {
 fn the_rendered_defects_are_found_where_they_are() {
     let dir = tempfile::tempdir().unwrap();
     write_boards(dir.path(), 1);
-    let (_, out, _) = run(inspect_boards(dir.path()).arg(dir.path()));
+    let (_, out, _) = inspect_boards(dir.path()).arg(dir.path()).run();
     let value: Value = serde_json::from_str(&out).unwrap();
     for (kind, x, y) in [("open", 206.0, 137.0), ("short", 405.0, 212.0)] {
         let found = value["defects"].as_array().unwrap().iter().any(|d| {
@@ -81,13 +76,13 @@ fn results_do_not_depend_on_threads_or_batch() {
     let dir = tempfile::tempdir().unwrap();
     write_boards(dir.path(), 9);
     // Images of other sizes among them.
-    let (test, template) = common::board(3);
+    let (test, template) = util::board(3);
     for (image, name) in [(&test, "04b_test.png"), (&template, "04b_temp.png")] {
         image::imageops::crop_imm(image, 0, 0, 500, 320).to_image().save(dir.path().join(name)).unwrap();
     }
     let lines = |threads: &str, batch: &str| {
-        let mut command = inspect_boards(dir.path());
-        let (status, out, err) = run(command.args(["--threads", threads, "--batch", batch]).arg(dir.path()));
+        let program = inspect_boards(dir.path()).args(["--threads", threads, "--batch", batch]);
+        let (status, out, err) = program.arg(dir.path()).run();
         assert_eq!(status, 0, "{err}");
         without_times(&out)
     };
@@ -121,7 +116,7 @@ fn damaged_folder(folder: &Path) {
     write_cells(folder, 90);
     let good = fs::read(folder.join("cell_000.png")).unwrap();
     let mut jpeg = std::io::Cursor::new(Vec::new());
-    common::cell(1, true).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    util::cell(1, true).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
     let jpeg = jpeg.into_inner();
     // A BMP and a PNG header of 60,000 x 60,000 pixels.
     let mut bmp = b"BM".to_vec();
@@ -166,6 +161,7 @@ fn ten_damaged_images_of_a_hundred_cost_ten_lines_and_no_memory() {
     let results = dir.path().join("results.txt");
     let mut child = inspect_cells(dir.path())
         .args(["--threads", "2"])
+        .command()
         .stdout(fs::File::create(&results).unwrap())
         .stderr(Stdio::null())
         .spawn()
@@ -206,15 +202,14 @@ fn a_panel_without_its_reference_is_an_error_line() {
     let dir = tempfile::tempdir().unwrap();
     write_boards(dir.path(), 2);
     fs::remove_file(dir.path().join("01_temp.png")).unwrap();
-    let (status, out, err) = run(inspect_boards(dir.path()).arg(dir.path()));
+    let (status, out, err) = inspect_boards(dir.path()).arg(dir.path()).run();
     assert_eq!(status, 1);
     let lines = without_times(&out);
     assert_eq!((&lines[0]["status"], &lines[1]["status"]), (&"ok".into(), &"error".into()));
     assert!(err.contains("01_test") && err.contains("reference"), "{err}");
     // Without --reference at all, each board is told that it needs one.
-    let mut command = panelqc();
-    let (status, out, _) =
-        run(command.arg("inspect").arg("--model").arg(project("models/pcb")).arg(dir.path().join("00_test.png")));
+    let program = Program::new("inspect").model(&project("models/pcb"));
+    let (status, out, _) = program.arg(dir.path().join("00_test.png")).run();
     assert_eq!(status, 1);
     assert!(out.contains("expected a reference image"), "{out}");
 }
@@ -225,9 +220,8 @@ fn out_holds_results_and_pictures_in_every_format() {
     let (images, out) = (dir.path().join("in"), dir.path().join("out"));
     write_boards(&images.join("deep/er"), 2);
     for (format, file) in [("jsonl", "results.jsonl"), ("csv", "results.csv"), ("coco", "results.coco.json")] {
-        let mut command = inspect_boards(&images);
-        let (status, stdout, err) =
-            run(command.args(["--overlay", "--format", format, "--out"]).arg(&out).arg(&images));
+        let program = inspect_boards(&images).args(["--overlay", "--format", format, "--out"]);
+        let (status, stdout, err) = program.arg(&out).arg(&images).run();
         assert_eq!((status, stdout.as_str()), (0, ""), "{err}");
         assert!(out.join(file).is_file());
     }
@@ -256,11 +250,7 @@ fn an_interrupted_run_is_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let (images, out) = (dir.path().join("in"), dir.path().join("out"));
     write_cells(&images, 6);
-    let go = |resume: bool| {
-        let mut command = inspect_cells(&images);
-        command.arg("--out").arg(&out);
-        run(if resume { command.arg("--resume") } else { &mut command })
-    };
+    let go = |resume: bool| inspect_cells(&images).option("--out", &out).args(resume.then_some("--resume")).run();
     assert_eq!(go(false).0, 0);
     let file = out.join("results.jsonl");
     let whole = fs::read_to_string(&file).unwrap();
@@ -285,7 +275,7 @@ fn a_policy_decides_and_is_named() {
     let policy = dir.path().join("p.toml");
     let judge = |text: &str| {
         fs::write(&policy, text).unwrap();
-        run(inspect_boards(dir.path()).arg(dir.path()).arg("--policy").arg(&policy))
+        inspect_boards(dir.path()).arg(dir.path()).option("--policy", &policy).run()
     };
     let limits =
         |review: f32, fail: f32| format!("schema = 1\nname = \"t\"\n[default]\nreview = {review}\nfail = {fail}\n");
@@ -320,7 +310,7 @@ fn package(model: &str) -> tempfile::TempDir {
 }
 
 fn check(model: &Path) -> (i32, String, String) {
-    run(panelqc().arg("check").arg(model))
+    Program::new("check").arg(model).run()
 }
 
 #[test]
@@ -334,7 +324,7 @@ fn both_models_pass_the_check() {
 
 #[test]
 fn a_package_has_the_precisions_that_its_manifest_names() {
-    let check = |model: &Path, precision: &str| run(panelqc().arg("check").arg(model).args(["--precision", precision]));
+    let check = |model: &Path, precision: &str| Program::new("check").arg(model).args(["--precision", precision]).run();
     let pcb = project("models/pcb");
     for (precision, file) in [("fp32", "pcb/model.onnx"), ("int8", "pcb/model.int8.onnx")] {
         let (status, out, err) = check(&pcb, precision);
@@ -351,9 +341,7 @@ fn a_package_has_the_precisions_that_its_manifest_names() {
     // The limits of a policy belong to one graph.
     let policy = pcb.join("policy.toml");
     let inspect = |precision: &str| {
-        let mut program = panelqc();
-        program.arg("check").arg("--policy").arg(&policy).arg(&pcb).args(["--precision", precision]);
-        run(&mut program)
+        Program::new("check").option("--policy", &policy).arg(&pcb).args(["--precision", precision]).run()
     };
     assert_eq!(inspect("int8").0, 0);
     let (status, _, err) = inspect("fp32");
@@ -417,7 +405,7 @@ fn a_missing_model_is_named() {
 #[test]
 fn a_missing_runtime_lists_every_place_tried() {
     let model = project("models/solar-cell");
-    let named = |path: &Path| run(panelqc().arg("check").arg(&model).env("ORT_DYLIB_PATH", path));
+    let named = |path: &Path| Program::new("check").arg(&model).env("ORT_DYLIB_PATH", path).run();
     let (status, _, err) = named(Path::new("/no/such/libonnxruntime.so"));
     assert_eq!(status, 2);
     assert!(err.contains("/no/such/libonnxruntime.so (ORT_DYLIB_PATH): no such file"), "{err}");
@@ -433,9 +421,8 @@ fn a_missing_runtime_lists_every_place_tried() {
     assert!(err.contains("no usable ONNX Runtime"), "{err}");
 
     // With nothing set, every place of the search is listed, unless this machine has a runtime installed.
-    let mut command = panelqc();
-    command.arg("check").arg(&model).env_remove("ORT_DYLIB_PATH").env("VIRTUAL_ENV", dir.path());
-    let (status, _, err) = run(&mut command);
+    let program = Program::new("check").arg(&model).env_remove("ORT_DYLIB_PATH").env("VIRTUAL_ENV", dir.path());
+    let (status, _, err) = program.run();
     if status != 0 {
         assert_eq!(status, 2);
         for place in ["beside the program", "lib (beside", "VIRTUAL_ENV", "the system's loader"] {
@@ -469,8 +456,8 @@ fn a_runtime_that_is_too_old_is_refused() {
     let built = command.args(["--edition", "2024", "--crate-type", "cdylib", "-o"]).arg(&library).arg(&source).output();
     let built = built.expect("rustc runs");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let mut command = panelqc();
-    let (status, out, err) = run(command.arg("check").arg(project("models/pcb")).env("ORT_DYLIB_PATH", &library));
+    let program = Program::new("check").arg(project("models/pcb")).env("ORT_DYLIB_PATH", &library);
+    let (status, out, err) = program.run();
     assert_eq!((status, out.as_str()), (2, ""));
     assert!(err.contains("1.17.0") && err.contains("1.24") && !err.contains("panicked"), "{err}");
 }
@@ -478,21 +465,21 @@ fn a_runtime_that_is_too_old_is_refused() {
 #[test]
 fn wrong_usage_is_status_2() {
     for args in [&["inspect"][..], &["nonsense"], &["inspect", "--model", "m", "--overlay", "x.png"], &[]] {
-        assert_eq!(run(panelqc().args(args)).0, 2, "{args:?}");
+        assert_eq!(Program::bare().args(args).run().0, 2, "{args:?}");
     }
     let dir = tempfile::tempdir().unwrap();
     write_cells(dir.path(), 1);
     for (args, says) in [(["--threads", "0"], "threads"), (["--batch", "0"], "batch"), (["--threads", "5000"], "1024")]
     {
-        let (status, _, err) = run(inspect_cells(dir.path()).args(args));
+        let (status, _, err) = inspect_cells(dir.path()).args(args).run();
         assert_eq!(status, 2);
         assert!(err.contains(says), "{err}");
     }
-    let (status, _, err) = run(&mut inspect_cells(&dir.path().join("none.png")));
+    let (status, _, err) = inspect_cells(&dir.path().join("none.png")).run();
     assert_eq!(status, 1, "a file that is not there is that image's error");
     assert!(err.contains("none.png"), "{err}");
     fs::create_dir(dir.path().join("empty")).unwrap();
-    let (status, _, err) = run(&mut inspect_cells(&dir.path().join("empty")));
+    let (status, _, err) = inspect_cells(&dir.path().join("empty")).run();
     assert_eq!(status, 2);
     assert!(err.contains("found none"), "{err}");
 }
@@ -507,10 +494,8 @@ fn eval_measures_labelled_cells() {
     fs::write(&list, "# two of them\ncell_001\ncell_002\n").unwrap();
     let json = dir.path().join("e.json");
     let eval = || {
-        let mut command = panelqc();
-        command.args(["eval", "--format", "elpv", "--model"]).arg(project("models/solar-cell"));
-        command.arg("--data").arg(dir.path()).arg("--split").arg(&list).arg("--json").arg(&json);
-        run(&mut command)
+        let program = Program::new("eval").args(["--format", "elpv"]).model(&project("models/solar-cell"));
+        program.option("--data", dir.path()).option("--split", &list).option("--json", &json).run()
     };
     let (status, out, err) = eval();
     assert_eq!(status, 0, "{err}");
@@ -531,15 +516,15 @@ fn eval_measures_boards_and_inspect_walks_them_in_order() {
     let list = project("models/pcb/splits/validation.txt");
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("e.json");
-    let mut command = panelqc();
-    command.args(["eval", "--format", "deeppcb", "--model"]).arg(project("models/pcb")).arg("--data").arg(&boards);
-    let (status, out, err) = run(command.arg("--split").arg(&list).arg("--json").arg(&json));
+    let program = Program::new("eval").args(["--format", "deeppcb"]).model(&project("models/pcb"));
+    let program = program.option("--data", &boards).option("--split", &list).option("--json", &json);
+    let (status, out, err) = program.run();
     assert_eq!(status, 0, "{err}");
     let value: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
     assert_eq!((&value["images"], &value["iou"]), (&50.into(), &0.33.into()));
     assert!(value["map"].as_f64().unwrap() > 0.9 && value["per_kind"].as_object().unwrap().len() == 6, "{out}");
     let group = boards.join("group50600");
-    let (status, out, _) = run(inspect_boards(&boards).arg(&group));
+    let (status, out, _) = inspect_boards(&boards).arg(&group).run();
     assert_eq!(status, 0);
     let ids: Vec<_> = without_times(&out).iter().map(|v| v["panel"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids.len(), 50, "templates are not inspected");
@@ -551,7 +536,7 @@ fn golden_images_are_replayed_by_check() {
     let dir = package("pcb");
     write_boards(&dir.path().join("boards"), 2);
     let boards = dir.path().join("boards");
-    let record = || run(panelqc().arg("golden").arg(dir.path()).arg("--reference").arg(&boards).arg(&boards));
+    let record = || Program::new("golden").arg(dir.path()).option("--reference", &boards).arg(&boards).run();
     let (status, out, err) = record();
     assert_eq!((status, out.as_str()), (0, ""), "{err}");
     assert!(err.contains("recorded 2 images"), "{err}");
@@ -595,7 +580,7 @@ fn a_manifest_to_begin_with_is_written() {
     let init = |case: &str, more: &[&str]| {
         let graph = dir.path().join(format!("{case}.onnx"));
         fs::copy(project("tests/parity").join(case).join("model.onnx"), &graph).unwrap();
-        let result = run(panelqc().arg("init").arg(&graph).args(more));
+        let result = Program::new("init").arg(&graph).args(more).run();
         (result, graph)
     };
     // What the graph's metadata say.
@@ -641,9 +626,8 @@ fn bench_measures_what_it_says() {
     write_cells(dir.path(), 4);
     let json = dir.path().join("numbers.json");
     let model = project("models/solar-cell");
-    let mut command = panelqc();
-    command.args(["bench", "--threads", "2", "--rounds", "2", "--json"]).arg(&json).arg("--model").arg(model);
-    let (status, out, err) = run(command.arg(dir.path()));
+    let program = Program::new("bench").args(["--threads", "2", "--rounds", "2", "--json"]).arg(&json).model(&model);
+    let (status, out, err) = program.arg(dir.path()).run();
     assert_eq!(status, 0, "{err}");
     let numbers: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
     assert_eq!((&numbers["images"], &numbers["rounds"], &numbers["threads"]), (&4.into(), &2.into(), &2.into()));
@@ -659,9 +643,7 @@ fn bench_measures_what_it_says() {
 fn bench_refuses_images_that_cannot_be_inspected() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("torn.png"), b"\x89PNG").unwrap();
-    let mut command = panelqc();
-    command.arg("bench").arg("--model").arg(project("models/solar-cell"));
-    let (status, _, err) = run(command.arg(dir.path()));
+    let (status, _, err) = Program::new("bench").model(&project("models/solar-cell")).arg(dir.path()).run();
     assert_eq!(status, 2);
     assert!(err.contains("torn.png"), "{err}");
 }

@@ -1,17 +1,14 @@
 //! `panelqc eval` and `compare`, the real program: every layout of labels, every gate.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common::{panelqc, project, run, shared, write_cells};
 use image::{GrayImage, Luma};
-use panelqc::dataset::{DataFormat, Label, read};
 use panelqc::{Inspector, Model, PanelReport};
+use panelqc_eval::dataset::{DataFormat, Label, read};
 use serde_json::{Value, json};
 
-mod common;
+use crate::util::{Program, project, shared, write_cells};
 
 /// The pictures that the exported models of tests/parity are compared on.
 fn pictures() -> Vec<PathBuf> {
@@ -41,9 +38,8 @@ fn name(path: &Path) -> &str {
 fn eval(model: &Path, data: &Path, format: &str, args: &[&str]) -> (i32, String, Value) {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("e.json");
-    let mut command = panelqc();
-    command.arg("eval").arg("--model").arg(model).arg("--data").arg(data).args(["--format", format]);
-    let (status, _, err) = run(command.args(args).arg("--json").arg(&json));
+    let program = Program::new("eval").model(model).option("--data", data).args(["--format", format]);
+    let (status, _, err) = program.args(args).option("--json", &json).run();
     let text = fs::read_to_string(&json).unwrap_or_else(|_| "null".to_owned());
     (status, err, serde_json::from_str(&text).unwrap())
 }
@@ -306,10 +302,7 @@ fn two_results_are_compared_panel_by_panel() {
     };
     let good = write("good.json", panels(&|_| false));
     let bad = write("bad.json", panels(&|i| i % 5 == 0));
-    let compare = |a: &Path, b: &Path, args: &[&str]| {
-        let mut command: Command = panelqc();
-        run(command.arg("compare").arg(a).arg(b).args(args))
-    };
+    let compare = |a: &Path, b: &Path, args: &[&str]| Program::new("compare").arg(a).arg(b).args(args).run();
     let (status, out, err) = compare(&bad, &good, &[]);
     assert_eq!(status, 0, "{err}");
     assert!(out.contains("accuracy   A 0.8000  B 1.0000  gain +0.2000") && out.contains("better"), "{out}");

@@ -1,28 +1,26 @@
 //! Every example runs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{project, run, write_cells};
-
-mod common;
+use crate::util::{Program, project, write_cells};
 
 /// The built example, which cargo puts beside the folder of the test programs.
-fn example(name: &str) -> Command {
+fn example(name: &str) -> Program {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
-    Command::new(path.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    Program::of(Command::new(path.join("examples").join(file)))
 }
 
 #[test]
 fn embed() {
     let dir = tempfile::tempdir().unwrap();
     write_cells(dir.path(), 1);
-    let (status, out, err) =
-        run(example("embed").arg(project("models/solar-cell")).arg(dir.path().join("cell_000.png")));
+    let program = example("embed").arg(project("models/solar-cell"));
+    let (status, out, err) = program.arg(dir.path().join("cell_000.png")).run();
     assert_eq!(status, 0, "{err}");
     assert!(out.starts_with("cell_000: "), "{out}");
 }
@@ -32,9 +30,8 @@ fn batch_inspection_of_a_plain_folder() {
     let dir = tempfile::tempdir().unwrap();
     let (images, out) = (dir.path().join("in"), dir.path().join("out"));
     write_cells(&images, 3);
-    let mut command = example("batch_inspection");
-    command.arg("--model").arg(project("models/solar-cell")).arg("--out").arg(&out).arg(&images);
-    let (status, text, err) = run(&mut command);
+    let program = example("batch_inspection").model(&project("models/solar-cell"));
+    let (status, text, err) = program.option("--out", &out).arg(&images).run();
     assert_eq!(status, 0, "{err}");
     assert!(text.contains("images                 3\n") && text.contains("images a second"), "{text}");
     assert_eq!(fs::read_to_string(out.join("results.jsonl")).unwrap().lines().count(), 3);
@@ -49,9 +46,8 @@ fn batch_inspection_of_a_labelled_folder() {
     let labels: String = (0..12).map(|i| format!("images/cell_{i:03}.png {} mono\n", i % 2)).collect();
     fs::write(dir.path().join("labels.csv"), labels).unwrap();
     let out = dir.path().join("out");
-    let mut command = example("batch_inspection");
-    command.arg("--model").arg(project("models/solar-cell")).arg("--policy").arg(policy()).arg("--out").arg(&out);
-    let (status, text, err) = run(command.arg(dir.path()));
+    let program = example("batch_inspection").model(&project("models/solar-cell")).option("--policy", policy());
+    let (status, text, err) = program.option("--out", &out).arg(dir.path()).run();
     assert_eq!(status, 0, "{err}");
     for part in ["accuracy", " of 12;", "confusion", "miss rate", "overkill", "decided without review", "p99", "2 s"] {
         assert!(text.contains(part), "{part} is missing in {text}");

@@ -1,5 +1,4 @@
 //! Image files as they come: formats, depth, orientation, damage.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::io::Cursor;
 

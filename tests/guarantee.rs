@@ -1,13 +1,13 @@
 //! Guarantees against mapie and scipy (`tests/reference/guarantee_cases.py` made the numbers).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::collections::BTreeSet;
 
-use panelqc::metrics::Rate;
-use panelqc::{Calibration, ErrorKind, Method, Monitor, ScoredPanel};
+use panelqc::{ErrorKind, Method};
+use panelqc_eval::metrics::Rate;
+use panelqc_eval::{Calibration, Monitor, ScoredPanel};
 use serde::Deserialize;
 
-mod common;
+use crate::util;
 
 #[derive(Deserialize)]
 struct Reference {
@@ -44,7 +44,7 @@ struct Evidence {
 }
 
 fn reference() -> Reference {
-    let path = common::project("tests/reference/guarantee.json");
+    let path = util::project("tests/reference/guarantee.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

@@ -1,16 +1,14 @@
 //! The two models on real images, where they are: the Rust pipeline gives what the Python pipeline gave.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{project, shared, skipped};
-use panelqc::dataset::{Sample, Split, read_deeppcb, read_elpv};
 use panelqc::{Inspector, Model, ModelOptions, PanelReport, Precision};
+use panelqc_eval::dataset::{Sample, Split, read_deeppcb, read_elpv};
 use serde_json::Value;
 
-mod common;
+use crate::util::{project, shared, skipped};
 
 /// The solar-cell pictures: `ELPV_DATA`, or what `cargo xtask fetch` has put into target/.
 fn solar_cells() -> Option<PathBuf> {

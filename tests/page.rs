@@ -1,20 +1,15 @@
 //! The page that the real program writes, and the decisions that come back from it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use common::{panelqc, project, run, write_cells};
 use serde_json::Value;
 
-mod common;
+use crate::util::{Program, project, write_cells};
 
-fn cells(command: &str) -> Command {
-    let mut panelqc = panelqc();
-    panelqc.arg(command).arg("--model").arg(project("models/solar-cell"));
-    panelqc.arg("--policy").arg(project("models/solar-cell/policy.toml"));
-    panelqc
+fn cells(command: &str) -> Program {
+    let program = Program::new(command).model(&project("models/solar-cell"));
+    program.option("--policy", project("models/solar-cell/policy.toml"))
 }
 
 /// What a page holds.
@@ -34,7 +29,7 @@ fn inspect_writes_a_page_with_all_panels_resumed_or_not() {
     let (images, out) = (dir.path().join("in"), dir.path().join("out"));
     write_cells(&images, 4);
     fs::write(images.join("broken.png"), "no picture").unwrap();
-    let go = |more: &[&str]| run(cells("inspect").arg("--html").args(more).arg("--out").arg(&out).arg(&images));
+    let go = |more: &[&str]| cells("inspect").arg("--html").args(more).option("--out", &out).arg(&images).run();
     let (status, _, err) = go(&[]);
     assert_eq!(status, 1, "one image is broken: {err}");
     let whole = data(&out.join("report.html"));
@@ -58,7 +53,7 @@ fn inspect_writes_a_page_with_all_panels_resumed_or_not() {
     for (a, b) in whole["panels"].as_array().unwrap().iter().zip(resumed["panels"].as_array().unwrap()) {
         assert_eq!((&a["pictures"], &a["defects"], &a["score"]), (&b["pictures"], &b["defects"], &b["score"]));
     }
-    let (status, _, err) = run(cells("inspect").arg("--html").arg(&images));
+    let (status, _, err) = cells("inspect").arg("--html").arg(&images).run();
     assert_eq!(status, 2);
     assert!(err.contains("--out"), "{err}");
 }
@@ -71,13 +66,12 @@ fn eval_shows_labels_and_takes_decisions() {
     fs::write(dir.path().join("labels.csv"), labels).unwrap();
     let (page, numbers) = (dir.path().join("page.html"), dir.path().join("numbers.json"));
     let go = |decisions: Option<&Path>| {
-        let mut command = cells("eval");
-        command.arg("--data").arg(dir.path()).args(["--format", "elpv", "--html"]).arg(&page);
-        command.arg("--json").arg(&numbers);
-        if let Some(file) = decisions {
-            command.arg("--decisions").arg(file);
+        let program = cells("eval").option("--data", dir.path()).args(["--format", "elpv"]);
+        let program = program.option("--html", &page).option("--json", &numbers);
+        match decisions {
+            Some(file) => program.option("--decisions", file).run(),
+            None => program.run(),
         }
-        run(&mut command)
     };
     let (status, _, err) = go(None);
     assert_eq!(status, 0, "{err}");

@@ -1,5 +1,4 @@
 //! What exporters' own pipelines gave, stored by the recipes in `tests/parity`, against what this crate gives.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +10,10 @@ use panelqc::{
 };
 use serde_json::Value;
 
-mod common;
+use crate::util;
 
 fn parity(path: &str) -> PathBuf {
-    common::project("tests/parity").join(path)
+    util::project("tests/parity").join(path)
 }
 
 /// The gray values that a frame of `size` (width, height) has after preprocessing, channels interleaved.

@@ -1,14 +1,12 @@
 //! Policies with rules: the examples of the documentation, and the program on rendered boards and cells.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::path::Path;
 
-use common::{cell, panelqc, project, run, write_boards, write_cells};
 use panelqc::{Confidence, Defect, Frame, Inspector, Model, Panel, PixelBox, Pixels, Policy, Size};
 use serde_json::Value;
 
-mod common;
+use crate::util::{Program, cell, project, write_boards, write_cells};
 
 /// A scratch, speck or chip: kind, confidence, box.
 fn defect(kind: &str, confidence: f32, [x0, y0, x1, y1]: [f32; 4]) -> Defect {
@@ -53,9 +51,8 @@ fn inspect(tables: &str) -> (i32, Value, String) {
     let policy = dir.path().join("p.toml");
     let head = "schema = 1\nname = \"t\"\npixel_pitch_mm = 0.02\n[default]\nreview = 0.38\nfail = 0.6\n";
     fs::write(&policy, format!("{head}{tables}")).unwrap();
-    let mut command = panelqc();
-    command.arg("inspect").arg("--model").arg(project("models/pcb")).arg("--reference").arg(dir.path());
-    let (status, out, err) = run(command.arg("--policy").arg(&policy).arg(dir.path()));
+    let program = Program::new("inspect").model(&project("models/pcb")).option("--reference", dir.path());
+    let (status, out, err) = program.option("--policy", &policy).arg(dir.path()).run();
     (status, if out.is_empty() { Value::Null } else { serde_json::from_str(&out).unwrap() }, err)
 }
 
@@ -129,9 +126,8 @@ fn a_rule_sees_defects_that_the_manifest_would_not_report() {
     let policy = dir.path().join("p.toml");
     let judge = |rules: &str| {
         fs::write(&policy, format!("schema = 1\nname = \"t\"\n[default]\nreview = 0.9\nfail = 0.9\n{rules}")).unwrap();
-        let mut command = panelqc();
-        command.arg("inspect").arg("--model").arg(project("models/solar-cell")).arg("--policy").arg(&policy);
-        let (_, out, err) = run(command.arg(dir.path().join("cell_000.png")));
+        let program = Program::new("inspect").model(&project("models/solar-cell")).option("--policy", &policy);
+        let (_, out, err) = program.arg(dir.path().join("cell_000.png")).run();
         serde_json::from_str::<Value>(&out).unwrap_or_else(|_| panic!("{err}"))
     };
     let plain = judge("");

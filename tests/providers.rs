@@ -1,13 +1,11 @@
 //! Providers: a request that cannot be met is refused and says what would meet it; the CPU never takes its place.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 
-use common::{panelqc, project, run, skipped, write_cells};
 use panelqc::{ErrorKind, Fault, Model, ModelOptions, Provider};
 use serde_json::Value;
 
-mod common;
+use crate::util::{Program, project, skipped, write_cells};
 
 fn options(provider: Provider) -> ModelOptions {
     let mut options = ModelOptions::default();
@@ -77,12 +75,12 @@ fn every_command_that_loads_a_model_takes_the_options() {
     for command in commands {
         // Direct3D and Apple's units are never both there.
         let provider = if cfg!(windows) { "coreml" } else { "directml" };
-        let (status, out, err) = run(panelqc().args(command).args(["--provider", provider, "--share-with-cpu"]));
+        let (status, out, err) = Program::bare().args(command).args(["--provider", provider, "--share-with-cpu"]).run();
         assert_eq!((status, out.as_str()), (2, ""), "{command:?}");
         assert!(err.starts_with(&format!("panelqc: provider {provider}: expected ")), "{command:?}: {err}");
-        let (status, _, err) = run(panelqc().args(command).args(["--device", "3"]));
+        let (status, _, err) = Program::bare().args(command).args(["--device", "3"]).run();
         assert!(status == 2 && err.contains("device: expected at most 0 with cpu, found 3"), "{command:?}: {err}");
-        let (status, _, err) = run(panelqc().args(command).args(["--provider", "gpu"]));
+        let (status, _, err) = Program::bare().args(command).args(["--provider", "gpu"]).run();
         assert!(
             status == 2 && err.contains("expected one of cpu, cuda") && err.contains("`gpu`"),
             "{command:?}: {err}"
@@ -99,9 +97,8 @@ fn results_of_another_provider_are_not_continued() {
     let (images, out) = (dir.path().join("in"), dir.path().join("out"));
     write_cells(&images, 2);
     let go = || {
-        let mut command = panelqc();
-        command.args(["inspect", "--resume", "--model"]).arg(project("models/solar-cell"));
-        run(command.arg("--out").arg(&out).arg(&images))
+        let program = Program::new("inspect").arg("--resume").model(&project("models/solar-cell"));
+        program.option("--out", &out).arg(&images).run()
     };
     assert_eq!(go().0, 0);
     let file = out.join("results.jsonl");
@@ -124,9 +121,9 @@ fn the_default_number_of_threads_follows_the_affinity() {
     let dir = tempfile::tempdir().unwrap();
     let (images, json) = (dir.path().join("cells"), dir.path().join("b.json"));
     write_cells(&images, 1);
-    let threads = |program: &mut Command| {
-        program.args(["bench", "--rounds", "1", "--model"]).arg(project("models/solar-cell"));
-        let (status, out, err) = run(program.arg("--json").arg(&json).arg(&images));
+    let threads = |program: Program| {
+        let program = program.args(["bench", "--rounds", "1"]).model(&project("models/solar-cell"));
+        let (status, out, err) = program.option("--json", &json).arg(&images).run();
         assert_eq!(status, 0, "{err}");
         let value: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
         assert!(out.contains(&format!("{} threads", value["threads"])), "{out}");
@@ -137,8 +134,8 @@ fn the_default_number_of_threads_follows_the_affinity() {
     if taskset.arg("--version").output().is_err() {
         return skipped("taskset, of util-linux");
     }
-    let mut pinned = Command::new("taskset");
-    assert_eq!(threads(pinned.args(["-c", first]).arg(env!("CARGO_BIN_EXE_panelqc"))), 1);
+    let pinned = Program::of(Command::new("taskset")).args(["-c", first]);
+    assert_eq!(threads(pinned.arg(Program::bare().command().get_program())), 1);
     let all = std::thread::available_parallelism().unwrap().get() as u64;
-    assert_eq!(threads(&mut panelqc()), all);
+    assert_eq!(threads(Program::bare()), all);
 }

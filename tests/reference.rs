@@ -1,20 +1,18 @@
 //! Numbers equal those of other people's implementations, which `cargo xtask reference` has stored.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::ops::Range;
 
-use common::project;
 use ndarray::Array2;
-use panelqc::dataset::Truth;
-use panelqc::metrics::{
+use panelqc::{Confidence, Defect, Kind, Mask, PixelBox, Size};
+use panelqc_eval::dataset::Truth;
+use panelqc_eval::metrics::{
     CocoScores, KindConfusion, PixelScores, Protocol, Rate, RiskCoverage, SegmentScores, Shape, Truths, auroc,
     average_precision, calibration_error, detection_scores,
 };
-use panelqc::{Confidence, Defect, Kind, Mask, PixelBox, Size};
 use serde_json::Value;
 
-mod common;
+use crate::util::project;
 
 /// How far a number may be from the reference; what they asked for was 1e-6.
 const NEAR: f64 = 1e-9;

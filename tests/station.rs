@@ -1,5 +1,4 @@
 //! The station from the outside: who goes together, whose result is whose, damage, closing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +6,11 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use common::{cell_panel, project, timeless};
 use panelqc::{
     ErrorKind, Fault, Frame, Inspector, Model, Panel, PanelInput, PanelReport, Pixels, Station, StationOptions, Verdict,
 };
 
-mod common;
+use crate::util::{cell_panel, project, timeless};
 
 /// Longer than any test runs: what comes back did not wait for it.
 const NEVER: Duration = Duration::from_secs(3600);

@@ -60,14 +60,24 @@ pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<Vec<P
 }
 
 /// An image file below a folder.
-pub(crate) struct Image {
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Image {
     /// The path below the folder without extension, with `/` between its parts.
-    pub(crate) id: String,
-    pub(crate) path: PathBuf,
+    pub id: String,
+    /// The file.
+    pub path: PathBuf,
 }
 
-/// The images below a folder, in name order.
-pub(crate) fn walk(folder: &Path) -> Result<Vec<Image>> {
+/// The image files below a folder, walked recursively in name order; links to folders are followed. A file counts by its
+/// extension (`png`, `jpg`, `jpeg`, `tif`, `tiff`, `bmp`, `webp`, in any case). An empty folder has none, which is no
+/// error here.
+///
+/// [`find_panels`] makes panels of them; this is for readers of labelled data, which pair files with labels themselves.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) when a folder cannot be read, or a link leads back into a folder that it is in.
+pub fn walk(folder: &Path) -> Result<Vec<Image>> {
     let mut images = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
         let entry = entry.map_err(|e| {

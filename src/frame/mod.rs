@@ -9,8 +9,7 @@ mod panel;
 mod pixels;
 
 pub(crate) use buffers::Buffers;
-pub use folder::find_panels;
-pub(crate) use folder::walk;
+pub use folder::{Image as ImageFile, find_panels, walk as find_images};
 pub use limits::FrameLimits;
 pub use panel::{Panel, PanelFiles, PanelInput};
 pub use pixels::{BitDepth, Frame, Pixels};

@@ -107,8 +107,9 @@ impl Mask {
         Mask { size, counts }
     }
 
-    /// The mask of COCO's run lengths as numbers. `None` for runs that cover another number of pixels.
-    pub(crate) fn from_coco_runs(size: Size, runs: Vec<u32>) -> Option<Self> {
+    /// The mask of COCO's run lengths as numbers, column by column from the top left, background first. `None` for runs
+    /// that cover another number of pixels.
+    pub fn from_coco_runs(size: Size, runs: Vec<u32>) -> Option<Self> {
         let pixels: u64 = runs.iter().map(|&n| u64::from(n)).sum();
         (pixels == size.area()).then_some(Mask { size, counts: runs })
     }
@@ -121,7 +122,7 @@ impl Mask {
     }
 
     /// Number of pixels that it shares with a mask of the same image.
-    pub(crate) fn common(&self, other: &Self) -> u64 {
+    pub fn common(&self, other: &Self) -> u64 {
         let ends = |mask: &Mask| {
             let mut end = 0u64;
             let ends = mask.counts.iter().map(|&n| {
@@ -183,7 +184,7 @@ impl Mask {
 
     /// The same region of the image made small, its long edge at most `edge` pixels: a pixel belongs to it when any part
     /// of it does, so that nothing is lost.
-    pub(crate) fn shrink(&self, edge: u32) -> Self {
+    pub fn shrink(&self, edge: u32) -> Self {
         let Size { width, height } = self.size;
         let long = width.max(height);
         if long <= edge {

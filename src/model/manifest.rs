@@ -35,7 +35,7 @@ pub struct Manifest {
     pub golden: Option<GoldenConfig>,
 }
 
-/// The `[golden]` table of a manifest: see [`Golden`](crate::Golden).
+/// The `[golden]` table of a manifest: see `panelqc_eval::Golden`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -1,4 +1,5 @@
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -108,7 +109,9 @@ impl Cache {
 
     /// A new file in the folder, so that a folder that cannot be written to is found before a session is opened.
     fn temporary(&self) -> Result<Temporary> {
-        let path = self.folder.join(format!(".{}-{:016x}", self.name, fastrand::u64(..)));
+        // The keys of a hash table are random: no other thread or process takes the same name.
+        let chance = RandomState::new().hash_one(std::process::id());
+        let path = self.folder.join(format!(".{}-{chance:016x}", self.name));
         OpenOptions::new().write(true).create_new(true).open(&path).map_err(Error::io("writing", &path))?;
         Ok(Temporary(path))
     }

@@ -3,7 +3,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::calibration::{Bounded, Calibrated, Calibration, Method};
+use super::bounded::Bounded;
+use super::method::Method;
 use crate::defect::Kind;
 use crate::error::percent;
 use crate::hash::sha256_hex;
@@ -51,31 +52,72 @@ pub struct Guarantee {
 const HEADER: &str = "[guarantee]";
 
 impl Guarantee {
-    /// The guarantee that `calibrated` gives, on `date` (`2026-11-24`), for panels whose hash is `data` and a model with
-    /// this manifest. It is not bound to rules yet: see [`seal`](Self::seal).
-    pub fn new(
-        asked: &Calibration,
-        calibrated: &Calibrated,
-        errors: u64,
-        data: &str,
-        manifest: &str,
-        date: &str,
-    ) -> Self {
+    /// A guarantee that at most `max_miss` (in `0..1`) of defective panels pass, by limits that were chosen on `date`
+    /// (`2026-11-24`) with `method`. `miss` and `overkill` are what the calibration counted: defective panels passed, and
+    /// good panels failed. Everything else is as yet absent, 0 or empty; the version is this library's.
+    ///
+    /// Calibrations in `panelqc-eval` make it (`Calibrated::guarantee`). With a method of your own, say all that the
+    /// `with_*` methods take: [`Policy`](crate::Policy) refuses a guarantee of another manifest. It is not bound to rules
+    /// yet: see [`seal`](Self::seal).
+    pub fn new(date: impl Into<String>, method: Method, max_miss: f64, miss: Bounded, overkill: Bounded) -> Self {
         Guarantee {
-            date: date.to_owned(),
-            method: asked.method,
-            confidence: (asked.method == Method::ExactBinomial).then_some(asked.confidence),
-            max_miss: asked.max_miss,
-            max_overkill: asked.max_overkill,
-            errors,
-            data: data.to_owned(),
-            manifest: manifest.to_owned(),
+            date: date.into(),
+            method,
+            confidence: None,
+            max_miss,
+            max_overkill: None,
+            errors: 0,
+            data: String::new(),
+            manifest: String::new(),
             rules: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            miss: calibrated.miss,
-            overkill: calibrated.overkill,
-            kinds: calibrated.kinds.clone(),
+            miss,
+            overkill,
+            kinds: BTreeMap::new(),
         }
+    }
+
+    /// With the confidence of each statement, in `0..1`. Default: absent, as for an average.
+    #[must_use]
+    pub fn with_confidence(mut self, confidence: f64) -> Self {
+        self.confidence = Some(confidence);
+        self
+    }
+
+    /// With a limit on the good panels that fail, of all good ones, in `0..1`. Default: absent, nothing is promised.
+    #[must_use]
+    pub fn with_max_overkill(mut self, max_overkill: f64) -> Self {
+        self.max_overkill = Some(max_overkill);
+        self
+    }
+
+    /// With the number of panels of the calibration that could not be inspected. Default 0.
+    #[must_use]
+    pub fn with_errors(mut self, errors: u64) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// With the SHA-256, in hexadecimal, of the panels that it was made of. Default empty.
+    #[must_use]
+    pub fn with_data(mut self, data: impl Into<String>) -> Self {
+        self.data = data.into();
+        self
+    }
+
+    /// With the SHA-256, in hexadecimal, of the model's manifest, as [`Model`](crate::Model) gives it. Default empty, which
+    /// fits no model.
+    #[must_use]
+    pub fn with_manifest(mut self, manifest: impl Into<String>) -> Self {
+        self.manifest = manifest.into();
+        self
+    }
+
+    /// With the counts of each kind, where the miss rate holds for every kind by itself. Default: none.
+    #[must_use]
+    pub fn with_kinds(mut self, kinds: BTreeMap<Kind, Bounded>) -> Self {
+        self.kinds = kinds;
+        self
     }
 
     /// The policy file: the text of `rules` (without a guarantee), and this guarantee bound to it.
@@ -137,5 +179,39 @@ impl Guarantee {
 impl fmt::Display for Guarantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentences().join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::verdict::Policy;
+
+    const RULES: &str = "schema = 1\nname = \"t\"\nmodel = \"00\"\n[default]\nreview = 0.2\nfail = 0.4\n";
+
+    #[test]
+    fn a_guarantee_made_in_code_comes_back_from_the_policy_that_it_seals() {
+        let (miss, overkill) = (Bounded { count: 1, of: 99, bound: 0.05 }, Bounded { count: 2, of: 50, bound: 0.12 });
+        let plain = Guarantee::new("2026-11-24", Method::ConformalRisk, 0.05, miss, overkill);
+        assert_eq!(
+            plain.sentences(),
+            ["on average over calibrations at most 5 % of defective panels pass (1 of 99 in the calibration)"]
+        );
+        let whole = Guarantee::new("2026-11-24", Method::ExactBinomial, 0.05, miss, overkill)
+            .with_confidence(0.95)
+            .with_max_overkill(0.2)
+            .with_errors(3)
+            .with_data("aa")
+            .with_manifest("bb")
+            .with_kinds(BTreeMap::from([("open".into(), miss)]));
+        for guarantee in [plain, whole] {
+            let policy = Policy::parse(&guarantee.clone().seal(RULES), Path::new("p.toml")).unwrap();
+            let mut read = policy.guarantee().unwrap().clone();
+            assert_eq!(read.rules.len(), 64);
+            read.rules.clear();
+            assert_eq!(read, guarantee);
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! From defects to a verdict: rules as data, and the rule that decided is named.
 
-mod calibration;
+mod bounded;
 mod guarantee;
 mod judge;
-mod monitor;
+mod method;
 mod policy;
 mod reach;
 mod rule;
@@ -12,8 +12,8 @@ mod scored;
 mod validate;
 mod zone;
 
-pub use calibration::{Bounded, Calibrated, Calibration, Method, ScoredPanel};
+pub use bounded::Bounded;
 pub use guarantee::Guarantee;
 pub use judge::{Judgement, Verdict};
-pub use monitor::Monitor;
+pub use method::Method;
 pub use policy::{Limits, Policy};

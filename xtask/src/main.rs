@@ -82,7 +82,16 @@ fn demo(rest: &[String]) -> Result<(), Failure> {
     let model = root().join("models/solar-cell");
     let out = target().join("demo");
     eprintln!("building (minutes the first time) ...");
-    run(cargo()?.args(["build", "--release", "--quiet", "--bin", "panelqc", "--example", "batch_inspection"]))?;
+    run(cargo()?.args([
+        "build",
+        "--release",
+        "--quiet",
+        "--package",
+        "panelqc-cli",
+        "--bins",
+        "--example",
+        "batch_inspection",
+    ]))?;
     let policy = calibrate("solar-cell", &cells, "elpv", &CELLS, &out)?;
     println!("\n== cells that neither trained the model nor chose anything");
     let mut inspect = Command::new(target().join("release/examples/batch_inspection"));
@@ -99,7 +108,7 @@ fn boards(rest: &[String]) -> Result<(), Failure> {
     }
     let out = target().join("boards");
     eprintln!("building (minutes the first time) ...");
-    run(cargo()?.args(["build", "--release", "--quiet", "--bin", "panelqc"]))?;
+    run(cargo()?.args(["build", "--release", "--quiet", "--package", "panelqc-cli"]))?;
     let options = [&BOARDS[..], &["--templates"]].concat();
     let policy = calibrate("pcb", &data, "deeppcb", &options, &out)?;
     println!("\n== boards of the validation part");
@@ -136,13 +145,13 @@ fn parity() -> Result<(), Failure> {
     // The pictures come first: all others need them.
     let cases = ["resize", "ultralytics", "torchvision", "form", "transformers", "rfdetr", "anomalib"];
     let cases = cases.map(|name| format!("{name}_cases.py"));
-    recipes("parity", std::iter::once("images.py".to_owned()).chain(cases), &["--test", "parity"])
+    recipes("parity", std::iter::once("images.py".to_owned()).chain(cases), &["--test", "tests", "--", "parity::"])
 }
 
 /// Makes the stored numbers of other implementations anew, likewise.
 fn reference() -> Result<(), Failure> {
     let cases = ["guarantee", "metrics"].map(|name| format!("{name}_cases.py"));
-    recipes("reference", cases, &["--test", "reference", "--test", "guarantee"])
+    recipes("reference", cases, &["--test", "tests", "--", "reference::", "guarantee::"])
 }
 
 /// Runs recipes of the folder `tests/NAME` in an environment of that name, then the tests that compare with what they made.
@@ -171,7 +180,7 @@ fn page(rest: &[String]) -> Result<(), Failure> {
 fn verify() -> Result<(), Failure> {
     let cells = fetch::solar_cells()?;
     let boards = root().join("../shared/data/deeppcb");
-    run(cargo()?.args(["build", "--release", "--quiet", "--bin", "panelqc"]))?;
+    run(cargo()?.args(["build", "--release", "--quiet", "--package", "panelqc-cli"]))?;
     let eval = |model: &str, data: &PathBuf, format: &str, part: &str| {
         println!("== {model}, {part}");
         let policy = root().join("models").join(model).join("policy.toml");
@@ -187,5 +196,15 @@ fn verify() -> Result<(), Failure> {
     } else {
         println!("skipped: models/pcb, no boards in {}", boards.display());
     }
-    run(cargo()?.args(["test", "--release", "--test", "models", "--", "--nocapture"]))
+    run(cargo()?.args([
+        "test",
+        "--release",
+        "--package",
+        "panelqc-cli",
+        "--test",
+        "tests",
+        "--",
+        "--nocapture",
+        "models::",
+    ]))
 }

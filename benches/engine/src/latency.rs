@@ -2,8 +2,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use allocation_counter::measure;
-use panelqc::metrics::{Percentiles, StageTimes};
 use panelqc::{Batch, FrameLimits, Inspector, Model, Outputs, Proposals, Timings};
+use panelqc_eval::metrics::{Percentiles, StageTimes};
 use serde_json::{Value, json};
 
 use super::Failure;

@@ -4,15 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
-use panelqc::dataset::{DataFormat, read_deeppcb, templates};
-use panelqc::metrics::Evaluation;
-use panelqc::{
-    Frame, HtmlLabel, HtmlOptions, HtmlReport, Inspector, Kind, Model, Panel, PanelInput, PanelReport, Pixels, Policy,
-};
+use panelqc_eval::dataset::{DataFormat, read_deeppcb, templates};
+use panelqc_eval::metrics::Evaluation;
+use panelqc::{Frame, Inspector, Kind, Model, Panel, PanelInput, PanelReport, Pixels, Policy};
+use panelqc_report::{HtmlLabel, HtmlOptions, HtmlReport};
 
 use super::browser::Failure;
 
-#[path = "../../../tests/common/render.rs"]
+#[path = "../../../tests/util/render.rs"]
 #[allow(dead_code)] // the tests need more of it
 mod render;
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 use browser::{Failure, Page};
 use fixture::{Fixture, NASTY};
 use panelqc::Verdict;
-use panelqc::dataset::Decisions;
+use panelqc_eval::dataset::Decisions;
 
 fn main() -> ExitCode {
     match run() {
@@ -137,7 +137,7 @@ fn count(fixture: &Fixture, wanted: impl Fn(&Panel) -> bool) -> u64 {
     fixture.panels.iter().filter(|panel| wanted(panel)).count() as u64
 }
 
-type Panel = (panelqc::PanelReport, Option<panelqc::HtmlLabel>, Vec<panelqc::Frame>);
+type Panel = (panelqc::PanelReport, Option<panelqc_report::HtmlLabel>, Vec<panelqc::Frame>);
 
 /// The number of panels that the page says it shows.
 fn shows(page: &Page, panels: u64) -> Result<(), Failure> {
@@ -208,7 +208,7 @@ fn filters(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
     page.click("#reset")?;
     // The table of labels against verdicts leads to its panels.
     page.click("td button[title^='good, passed']")?;
-    let good = |label: &Option<panelqc::HtmlLabel>| label.as_ref().is_some_and(|label| !label.defective);
+    let good = |label: &Option<panelqc_report::HtmlLabel>| label.as_ref().is_some_and(|label| !label.defective);
     shows(page, count(fixture, |(report, label, _)| good(label) && report.verdict == Verdict::Pass))?;
     // And the figures are those of the labels.
     let missed = count(fixture, |(r, l, _)| l.as_ref().is_some_and(|l| l.defective) && r.verdict == Verdict::Pass);

@@ -47,7 +47,7 @@ impl Setup {
             "--release",
             "--quiet",
             "--package",
-            "panelqc",
+            "panelqc-cli",
             "--package",
             "panelqc-bench",
             "--bins",

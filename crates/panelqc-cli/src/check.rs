@@ -1,0 +1,77 @@
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use panelqc::{Frame, Inspector, Panel, Pixels, Policy, Size, init_runtime};
+use panelqc_eval::Golden;
+
+use super::Failure;
+use super::engine::LoadArgs;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Model package: a folder with model.onnx and model.toml, or an .onnx file with a .toml beside it.
+    model: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Rules that have to fit the model too.
+    #[arg(long, value_name = "P.toml")]
+    policy: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let policy = args.policy.as_ref().map(Policy::load).transpose()?;
+    let model = args.load.load(&args.model)?;
+    let runtime = init_runtime(None)?;
+    let manifest = model.manifest().clone();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "model     {} ({:?}, {})", manifest.name, manifest.task, model.path().display())?;
+    writeln!(out, "sha256    {}", model.sha256())?;
+    writeln!(out, "manifest  {}", model.manifest_sha256())?;
+    writeln!(out, "runtime   {runtime}")?;
+    writeln!(out, "provider  {}", model.provider())?;
+    for (name, ports) in [("input", &model.signature().inputs), ("output", &model.signature().outputs)] {
+        for port in ports {
+            writeln!(out, "{name:<9} {port}")?;
+        }
+    }
+    let kinds: Vec<_> = manifest.output.kinds.iter().map(|kind| kind.as_str()).collect();
+    writeln!(out, "kinds     {}", kinds.join(", "))?;
+
+    // A gray picture of the model's own size: the graph has to run on it and give numbers that decode.
+    let Size { width, height } = manifest.input.size;
+    let gray = Frame::new(width, height, Pixels::Gray8(vec![127; width as usize * height as usize]))?;
+    let mut panel = Panel::new("gray", gray.clone());
+    if manifest.input.reference {
+        panel = panel.with_reference(gray);
+    }
+    let mut builder = Inspector::builder(model).threads(1);
+    if let Some(policy) = policy {
+        builder = builder.policy(policy);
+    }
+    let inspector = builder.build()?;
+    let report = inspector.inspect(&panel)?;
+    let infer = report.ms.map_or(0.0, |ms| ms.infer);
+    writeln!(out, "run       a gray picture: score {}, {infer:.1} ms", report.score.unwrap_or(0.0))?;
+    let mut failed = 0;
+    for replay in
+        Golden::load(inspector.model())?.map(|golden| golden.replay(&inspector)).transpose()?.unwrap_or_default()
+    {
+        let state = if replay.problems.is_empty() { "as recorded" } else { "NOT as recorded" };
+        writeln!(
+            out,
+            "golden    {}: {state}; {} defects, tensor within {:.3} gray levels ({:.4} on average)",
+            replay.image, replay.defects, replay.worst_level, replay.mean_level
+        )?;
+        for problem in &replay.problems {
+            writeln!(out, "          {problem}")?;
+        }
+        failed += usize::from(!replay.problems.is_empty());
+    }
+    if failed > 0 {
+        writeln!(out, "failed    {failed} golden images are not as recorded")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    writeln!(out, "ok")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,165 @@
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use panelqc::Task;
+use panelqc_eval::metrics::{Evaluation, Evaluator, KindConfusion, Rate};
+use panelqc_report::HtmlLabel;
+
+use super::Failure;
+use super::data::{DataArgs, FLOOR};
+use super::engine::{EngineArgs, progress_bar, reported};
+use super::gates::Gates;
+use super::output::write_json;
+use super::page;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Write one page with figures, charts, gallery and review queue, that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the numbers as one JSON object.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    gates: Gates,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let builder = args.engine.builder()?;
+    let task = builder.model().manifest().task;
+    // The areas under the curves of classes need all scores.
+    let floor = if task == Task::Classify { 0.0 } else { FLOOR };
+    let mut builder = builder.floor(floor);
+    if task == Task::Anomaly {
+        builder = builder.keep_maps();
+    }
+    let inspector = builder.build()?;
+    let samples = args.data.samples(inspector.model())?;
+
+    let bar = progress_bar(samples.len() as u64);
+    let start = Instant::now();
+    let mut evaluator = Evaluator::new(&inspector, args.data.format());
+    let files: Vec<_> = samples.iter().map(|sample| sample.files.clone()).collect();
+    for (sample, result) in samples.into_iter().zip(inspector.inspect_batch(files)) {
+        bar.inc(1);
+        evaluator.add(sample, reported(result, &bar));
+    }
+    bar.finish_and_clear();
+    let evaluation = evaluator.finish(start.elapsed().as_secs_f64());
+    print(&evaluation, inspector.threads(), inspector.batch())?;
+    if let Some(path) = &args.json {
+        write_json(path, &evaluation)?;
+    }
+    if let Some(path) = &args.html {
+        let title = format!("{}: {}", inspector.model().manifest().name, args.data.title());
+        let mut page = page::page(&inspector, title);
+        for (sample, report) in evaluator.samples().iter().zip(evaluator.reports()) {
+            page::add(&mut page, report, Some(&HtmlLabel::from(&sample.label)), &sample.files.frames)?;
+        }
+        page.evaluation(&evaluation)?;
+        page.save(path)?;
+    }
+    let broken = args.gates.broken(&evaluation);
+    for gate in &broken {
+        eprintln!("panelqc: gate {gate}");
+    }
+    Ok(ExitCode::from(u8::from(evaluation.errors > 0 || !broken.is_empty())))
+}
+
+fn print(e: &Evaluation, threads: usize, batch: usize) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "images          {} ({} could not be inspected)", e.images, e.errors)?;
+    if let (Some(f), Some(all)) = (e.f_score, e.detections) {
+        let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.4}"));
+        let (map50, map75) = (number(e.map50), number(e.map75));
+        writeln!(out, "mAP             {} (COCO at IoU 0.50 {map50}, 0.75 {map75})", number(e.map))?;
+        if let Some(masks) = &e.masks {
+            writeln!(out, "  of masks      {} (at IoU 0.50 {})", number(masks.map), number(masks.map50))?;
+        }
+        let (at, p, r) = (e.f_score_confidence.unwrap_or(0.0), e.precision.unwrap_or(0.0), e.recall.unwrap_or(0.0));
+        let iou = e.iou.unwrap_or(0.0);
+        writeln!(
+            out,
+            "F-score         {f:.4} at IoU {iou}, confidence {at:.2}: precision {p:.4} ({} of {}), recall {r:.4} ({} of {})",
+            all.right, all.detections, all.right, all.truths
+        )?;
+        for (kind, k) in &e.per_kind {
+            writeln!(
+                out,
+                "  {:<13} AP {:.4}, {} of {} detections right, {} of {} truths found",
+                kind.as_str(),
+                k.ap,
+                k.right,
+                k.detections,
+                k.right,
+                k.truths
+            )?;
+        }
+    }
+    let mut rate = |name: &str, value: Option<Rate>| match value {
+        Some(value) if value.is_scarce() => {
+            let (low, high) = value.exact();
+            writeln!(out, "{name:<15} {value}, exact {:.1} to {:.1}", low * 100.0, high * 100.0)
+        }
+        Some(value) => writeln!(out, "{name:<15} {value}"),
+        None => Ok(()),
+    };
+    rate("accuracy", e.accuracy_rate)?;
+    rate("  sure labels", e.accuracy_sure)?;
+    rate("miss", Some(e.miss))?;
+    rate("  single defects", e.defect_miss)?;
+    rate("overkill", Some(e.overkill))?;
+    rate("review", Some(e.review))?;
+    rate("decided", Some(e.decided))?;
+    rate("  rightly", Some(e.decided_right))?;
+    if let Some(c) = e.confusion {
+        writeln!(
+            out,
+            "confusion       defective: {} found, {} not; good: {} called good, {} called defective",
+            c.true_positive, c.false_negative, c.true_negative, c.false_positive
+        )?;
+    }
+    let numbers = [
+        ("AUROC", e.auroc),
+        ("  of kinds", e.auroc_kinds),
+        ("AUPR", e.aupr),
+        ("F1 (macro)", e.f1),
+        ("pixel AUROC", e.pixel_auroc),
+        ("AU-PRO at 0.3", e.aupro),
+        ("mean IoU", e.mean_iou),
+        ("Dice", e.dice),
+        ("ECE", e.ece),
+        ("AURC", e.risk_coverage.as_ref().map(|curve| curve.aurc)),
+    ];
+    for (name, value) in numbers.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        writeln!(out, "{name:<15} {value:.4}")?;
+    }
+    if let Some(matrix) = e.confusion_kinds.as_ref().filter(|matrix| matrix.kinds.len() > 2) {
+        print_matrix(&mut out, matrix)?;
+    }
+    if let Some(ms) = e.ms {
+        writeln!(
+            out,
+            "ms an image     median {:.1}, p95 {:.1}, p99 {:.1} (model {:.1})",
+            ms.total.p50, ms.total.p95, ms.total.p99, ms.infer.p50
+        )?;
+    }
+    writeln!(out, "images a second {:.1} ({threads} threads, batch {batch})", e.images_per_s)
+}
+
+fn print_matrix(out: &mut impl Write, matrix: &KindConfusion) -> std::io::Result<()> {
+    let width = matrix.kinds.iter().map(|kind| kind.as_str().chars().count()).max().unwrap_or(0).max(6);
+    write!(out, "{:<width$} ", "found")?;
+    matrix.kinds.iter().try_for_each(|kind| write!(out, " {kind:>width$}", kind = kind.as_str()))?;
+    for (kind, row) in matrix.kinds.iter().zip(&matrix.counts) {
+        write!(out, "\n{:<width$} ", kind.as_str())?;
+        row.iter().try_for_each(|count| write!(out, " {count:>width$}"))?;
+    }
+    writeln!(out)
+}

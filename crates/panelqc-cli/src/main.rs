@@ -1,0 +1,83 @@
+//! The command line of `panelqc`: one file a subcommand.
+
+mod bench;
+mod calibrate;
+mod check;
+mod compare;
+mod data;
+mod engine;
+mod eval;
+mod gates;
+mod golden;
+mod init;
+mod inspect;
+mod monitor;
+mod output;
+mod page;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Automatic visual inspection of industrial panels.
+///
+/// Exit status: 0 done; 1 the run was done and some image could not be inspected, or a gate was not kept; 2 usage or set-up error.
+#[derive(Parser)]
+// Not the name of the package.
+#[command(name = "panelqc", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Inspect images and write a result for each.
+    Inspect(inspect::Args),
+    /// Measure a model against labelled images.
+    Eval(eval::Args),
+    /// Measure speed on images of your own: images a second, latency, stages, and how near that is to the limit.
+    Bench(bench::Args),
+    /// Tell whether model B is better than model A, and by how much.
+    Compare(compare::Args),
+    /// Load a model package, check it and run it once.
+    Check(check::Args),
+    /// Record images with their results in a model package, for `check` to replay.
+    Golden(golden::Args),
+    /// Choose a policy's limits so that the miss rate is guaranteed.
+    Calibrate(calibrate::Args),
+    /// Tell on fresh labelled panels whether a policy's guarantee still holds.
+    Monitor(monitor::Args),
+    /// Write a manifest to begin with for an ONNX graph.
+    Init(init::Args),
+}
+
+/// What stopped a command: the message for stderr.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Golden(args) => golden::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
+        Command::Init(args) => init::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) if is_broken_pipe(failure.as_ref()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("panelqc: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whoever read our output has seen enough (`panelqc ... | head`).
+fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    failure.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,130 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use panelqc::{Error, Guarantee, Status, Verdict};
+use panelqc_eval::Monitor;
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use super::data::{self, DataArgs};
+use super::engine::EngineArgs;
+use super::output::{reading, write_json};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// The panels have to be drawn from the line without regard to their verdict.
+    #[command(flatten)]
+    data: DataArgs,
+    /// Confidence of an alarm [default: that of the guarantee, or 0.95].
+    #[arg(long, value_name = "SHARE")]
+    confidence: Option<f64>,
+    /// Go on from the counts in this file, and write them back; a panel in it is not counted again.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+}
+
+/// What was counted so far, as it is kept between runs.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    schema: u32,
+    /// SHA-256 of the policy's file.
+    policy: String,
+    miss: Monitor,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overkill: Option<Monitor>,
+    panels: BTreeSet<String>,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let inspector = args.engine.builder()?.build()?;
+    let policy = inspector.policy();
+    let (Some(guarantee), Some(hash)) = (policy.guarantee(), policy.sha256()) else {
+        return Err("--policy: expected a policy with a guarantee, as `panelqc calibrate` writes it, found none".into());
+    };
+    let mut state = match &args.state {
+        Some(path) if path.exists() => State::read(path, hash)?,
+        _ => State::new(guarantee, hash, args.confidence)?,
+    };
+    let mut samples = args.data.fair_samples(inspector.model())?;
+    let all = samples.len();
+    samples.retain(|sample| !state.panels.contains(&sample.files.id));
+    if samples.len() < all {
+        eprintln!("panelqc: {} of {all} panels were counted before", all - samples.len());
+    }
+    let reports = data::inspect(&inspector, &samples);
+    for (sample, report) in samples.iter().zip(&reports) {
+        if report.status == Status::Error {
+            continue; // may be tried again once it can be read
+        }
+        if sample.label.is_defective() {
+            state.miss.add(u64::from(report.verdict == Verdict::Pass), 1);
+        } else if let Some(overkill) = &mut state.overkill {
+            overkill.add(u64::from(report.verdict == Verdict::Fail), 1);
+        }
+        state.panels.insert(sample.files.id.clone());
+    }
+    if let Some(path) = &args.state {
+        write_json(path, &state)?;
+    }
+    let holds = state.print()?;
+    let errors = reports.iter().any(|r| r.status == Status::Error);
+    Ok(ExitCode::from(u8::from(!holds || errors)))
+}
+
+impl State {
+    fn new(guarantee: &Guarantee, policy: &str, confidence: Option<f64>) -> Result<Self, Error> {
+        let confidence = confidence.or(guarantee.confidence).unwrap_or(0.95);
+        Ok(State {
+            schema: 1,
+            policy: policy.to_owned(),
+            miss: Monitor::new(guarantee.max_miss, confidence)?,
+            overkill: guarantee.max_overkill.map(|level| Monitor::new(level, confidence)).transpose()?,
+            panels: BTreeSet::new(),
+        })
+    }
+
+    fn read(path: &Path, policy: &str) -> Result<Self, Failure> {
+        let bad = |expected: &str, found: &str| {
+            Err(format!("--state {}: expected {expected}, found {found}", path.display()).into())
+        };
+        let text = fs::read_to_string(path).map_err(|e| reading(path, e))?;
+        let state: State = match serde_json::from_str(&text) {
+            Ok(state) => state,
+            Err(problem) => return bad("the state of a monitor", &problem.to_string()),
+        };
+        if state.schema != 1 {
+            return bad("schema 1", &state.schema.to_string());
+        }
+        if state.policy != policy {
+            return bad(&format!("counts under the policy {policy}"), &format!("some under {}", state.policy));
+        }
+        Ok(state)
+    }
+
+    fn print(&self) -> io::Result<bool> {
+        let mut out = io::stdout().lock();
+        let mut holds = true;
+        for (name, monitor) in [("miss rate", Some(&self.miss)), ("overkill rate", self.overkill.as_ref())] {
+            let Some(monitor) = monitor else { continue };
+            holds &= monitor.holds();
+            let verdict = if monitor.holds() { "nothing against it" } else { "no longer holds" };
+            writeln!(
+                out,
+                "{name:<15} at most {:.2} %: {verdict} ({} of {}; the rate is {:.2} % or more; evidence {:.2}, alarm at {:.2})",
+                monitor.level() * 100.0,
+                monitor.count(),
+                monitor.of(),
+                monitor.lower_bound() * 100.0,
+                monitor.log_evidence(),
+                -(1.0 - monitor.confidence()).ln(),
+            )?;
+        }
+        Ok(holds)
+    }
+}

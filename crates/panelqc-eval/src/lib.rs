@@ -1,0 +1,53 @@
+//! How good a model is, and how good it is guaranteed to be: labelled data, accuracy, limits with a promised miss rate,
+//! and golden images for [`panelqc`].
+//!
+//! * [`dataset`] reads labelled panels (COCO, VOC, YOLO, DeepPCB, ELPV, MVTec, class folders) and decisions made on a
+//!   report's page; a [`Sample`](dataset::Sample) is a panel with its [`Label`](dataset::Label);
+//! * [`metrics`] measures results against labels: [`Evaluation`](metrics::Evaluation) for a whole run,
+//!   [`Comparison`](metrics::Comparison) for two models, and each number by itself ([`auroc`](metrics::auroc),
+//!   [`CocoScores`](metrics::CocoScores), [`Rate`](metrics::Rate) ...);
+//! * [`Calibration`] chooses a policy's limits from [`ScoredPanel`]s so that the miss rate is guaranteed; what it gives,
+//!   [`Calibrated`], becomes a [`Guarantee`](panelqc::Guarantee); a [`Monitor`] tells on fresh panels whether it holds;
+//! * [`Golden`] records images of a model package with what is found on them, and replays them where it is deployed.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let (folder, image) = (dir.path(), panelqc::image::GrayImage::from_pixel(300, 300, panelqc::image::Luma([120])));
+//! # for class in ["good", "crack"] {
+//! #     std::fs::create_dir(folder.join(class))?;
+//! #     image.save(folder.join(class).join(format!("{class}1.png")))?;
+//! # }
+//! # let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/solar-cell");
+//! use panelqc::{Inspector, Model};
+//! use panelqc_eval::dataset::{DataFormat, read};
+//! use panelqc_eval::metrics::Evaluation;
+//!
+//! let inspector = Inspector::builder(Model::load(package)?).build()?;
+//! let samples = read(DataFormat::Folders, folder, &[])?;
+//! let start = std::time::Instant::now();
+//! let reports: Vec<_> = inspector
+//!     .inspect_batch(samples.iter().map(|sample| sample.files.clone()))
+//!     .map(|result| result.unwrap_or_else(|failed| failed.to_report()))
+//!     .collect();
+//! let seconds = start.elapsed().as_secs_f64();
+//! let evaluation = Evaluation::new(&inspector, DataFormat::Folders, &samples, &reports, seconds);
+//! println!("missed {}, falsely rejected {}", evaluation.miss, evaluation.overkill);
+//! # assert_eq!((evaluation.miss.of, evaluation.overkill.of), (1, 1));
+//! # Ok(())
+//! # }
+//! ```
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod binomial;
+mod calibration;
+mod golden;
+mod monitor;
+
+pub mod dataset;
+pub mod metrics;
+
+pub use calibration::{Calibrated, Calibration, ScoredPanel};
+pub use golden::{Golden, Replay};
+pub use monitor::Monitor;

@@ -1,0 +1,52 @@
+//! Results of [`panelqc`] for people and for other programs: tables, COCO results, pictures with boxes, and one HTML
+//! page of a whole run.
+//!
+//! * [`ReportWriter`] is what writes results one panel at a time: [`CsvWriter`], [`CocoWriter`], the library's own
+//!   [`JsonlWriter`](panelqc::JsonlWriter), or one of yours;
+//! * [`Overlay`] draws verdict, boxes and masks into a copy of the frame;
+//! * [`HtmlReport`] collects panels, pictures and labels ([`HtmlLabel`]) on one page that loads nothing from anywhere,
+//!   with [`HtmlOptions`] for its size and for what is hidden at first.
+//!
+//! With the feature `eval` an [`HtmlLabel`] is made from a label of `panelqc-eval`.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let (image, out) = (dir.path().join("cell.png"), dir.path());
+//! # panelqc::image::GrayImage::from_pixel(300, 300, panelqc::image::Luma([120])).save(&image)?;
+//! # let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/solar-cell");
+//! use panelqc::{Frame, FrameLimits, Inspector, Model, Panel};
+//! use panelqc_report::{CsvWriter, HtmlOptions, HtmlReport, Overlay};
+//!
+//! let inspector = Inspector::builder(Model::load(package)?).build()?;
+//! let frame = Frame::load(&image, &FrameLimits::default())?;
+//! let report = inspector.inspect(&Panel::new("cell", frame.clone()))?;
+//!
+//! let mut table = CsvWriter::new(std::fs::File::create(out.join("results.csv"))?)?;
+//! table.write(&report)?;
+//! table.finish()?;
+//!
+//! Overlay::new()?.save(&frame, 0, &report, &out.join("cell-result.png"))?;
+//!
+//! let options = HtmlOptions::new(&inspector.model().manifest().output, inspector.policy());
+//! let mut page = HtmlReport::new("night shift", options);
+//! page.add(&report, None, &[frame])?;
+//! page.save(out.join("report.html"))?;
+//! # assert!(out.join("report.html").is_file() && out.join("cell-result.png").is_file());
+//! # Ok(())
+//! # }
+//! ```
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod coco;
+mod csv;
+mod html;
+mod overlay;
+mod writer;
+
+pub use coco::CocoWriter;
+pub use csv::CsvWriter;
+pub use html::{HtmlLabel, HtmlOptions, HtmlReport};
+pub use overlay::Overlay;
+pub use writer::ReportWriter;

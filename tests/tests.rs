@@ -1,0 +1,24 @@
+//! The tests of all crates that use them from the outside, the program included: one program, so that it is linked once.
+//!
+//! Data that they compare with: `parity` (what exporters' own pipelines gave) and `reference` (numbers of other
+//! implementations), with the recipes that made them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
+mod allocations;
+mod batch;
+mod cache;
+mod calibrate;
+mod cli;
+mod eval;
+mod examples;
+mod frames;
+mod guarantee;
+mod layers;
+mod models;
+mod page;
+mod parity;
+mod policy;
+mod providers;
+mod reference;
+mod station;
+mod util;
