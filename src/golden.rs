@@ -11,7 +11,6 @@ use crate::frame::{FrameLimits, Panel, PanelFiles};
 use crate::geometry::PixelBox;
 use crate::inspector::Inspector;
 use crate::model::Model;
-use crate::tensor::Batch;
 
 /// Golden images of a model package: pictures with the tensor that they become and the defects that are found on them.
 /// Replaying them tells whether a deployed model still does what it did where it was made.
@@ -197,11 +196,8 @@ impl Golden {
     }
 
     fn replay_one(&self, inspector: &Inspector, entry: &Entry) -> Result<Replay> {
-        let files = PanelFiles {
-            id: entry.image.clone(),
-            frames: vec![self.folder.join(&entry.image)],
-            reference: entry.reference.as_ref().map(|name| self.folder.join(name)),
-        };
+        let mut files = PanelFiles::from_files(entry.image.as_str(), vec![self.folder.join(&entry.image)]);
+        files.reference = entry.reference.as_ref().map(|name| self.folder.join(name));
         let panel = files.load(&FrameLimits::default())?;
         let (got, want) = (tensor(inspector, &panel)?, &self.tensors[&entry.image]);
         let mut problems = Vec::new();
@@ -240,8 +236,8 @@ impl Golden {
 }
 
 /// The input tensor of a panel's first frame.
-fn tensor(inspector: &Inspector, panel: &Panel) -> Result<Vec<f32>> {
-    let mut batch = Batch::new(&inspector.model().manifest().input, 1);
+fn tensor(inspector: &Inspector, panel: &Panel<'_>) -> Result<Vec<f32>> {
+    let mut batch = inspector.model().manifest().batch(1);
     batch.push(&panel.frames()[0], panel.reference())?;
     Ok(batch.view().iter().copied().collect())
 }

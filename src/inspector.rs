@@ -14,7 +14,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::decode::{DecodeScratch, Decoded, Decoder};
 use crate::error::{Error, Result};
-use crate::frame::{Buffers, Frame, FrameLimits, Panel, PanelInput};
+use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelInput};
 use crate::geometry::Size;
 use crate::idle::Idle;
 use crate::model::{Model, Outputs, Provider};
@@ -248,7 +248,7 @@ impl Inspector {
     ///
     /// # Errors
     /// Those of the image, the model or the runtime; see [`Error::fault`].
-    pub fn inspect(&self, panel: &Panel) -> Result<PanelReport> {
+    pub fn inspect(&self, panel: &Panel<'_>) -> Result<PanelReport> {
         self.engine.inspect(panel)
     }
 
@@ -446,7 +446,7 @@ struct Engine {
 
 /// Buffers of one worker, used again from job to job.
 struct Workspace {
-    buffers: Buffers,
+    buffers: FrameScratch,
     batch: Batch,
     outputs: Outputs,
     scratch: DecodeScratch,
@@ -460,7 +460,7 @@ struct Entry<'a> {
 }
 
 struct Opened<'a> {
-    panel: Cow<'a, Panel>,
+    panel: Cow<'a, Panel<'a>>,
     /// Whether it was read here, into the worker's buffers.
     read: bool,
     ms: Timings,
@@ -469,7 +469,7 @@ struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    fn new(panel: Cow<'a, Panel>, read: bool, reading: Duration) -> Self {
+    fn new(panel: Cow<'a, Panel<'a>>, read: bool, reading: Duration) -> Self {
         let ms = Timings { decode: ms(reading), ..Timings::default() };
         Opened { panel, read, ms, decoded: Vec::new(), maps: Vec::new() }
     }
@@ -480,8 +480,8 @@ impl Engine {
     fn workspace(&self, capacity: usize) -> Workspace {
         let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut workspace = idle.unwrap_or_else(|| Workspace {
-            buffers: Buffers::default(),
-            batch: Batch::new(&self.model.manifest().input, capacity),
+            buffers: FrameScratch::default(),
+            batch: self.model.manifest().batch(capacity),
             outputs: Outputs::default(),
             scratch: DecodeScratch::default(),
         });
@@ -493,7 +493,7 @@ impl Engine {
         self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).put_back(workspace);
     }
 
-    fn inspect(&self, panel: &Panel) -> Result<PanelReport> {
+    fn inspect(&self, panel: &Panel<'_>) -> Result<PanelReport> {
         let image = panel.frames().first().and_then(Frame::source);
         let state = Ok(Opened::new(Cow::Borrowed(panel), false, Duration::ZERO));
         self.inspect_one(Entry { id: panel.id(), image, state }, self.workspace(1))
@@ -517,7 +517,7 @@ impl Engine {
     }
 
     /// Reads a panel, if it is not in memory yet.
-    fn open(&self, input: PanelInput, buffers: &mut Buffers) -> Result<Opened<'static>> {
+    fn open<'a>(&self, input: PanelInput, buffers: &mut FrameScratch) -> Result<Opened<'a>> {
         let start = Instant::now();
         let read = matches!(input, PanelInput::Files(_));
         let panel = input.into_panel_with(&self.limits, buffers)?;
@@ -641,7 +641,7 @@ impl Engine {
     }
 
     /// Judges a panel whose frames are all decoded, and takes its memory back.
-    fn close(&self, entry: Entry<'_>, buffers: &mut Buffers) -> Result<PanelReport, PanelError> {
+    fn close(&self, entry: Entry<'_>, buffers: &mut FrameScratch) -> Result<PanelReport, PanelError> {
         let Opened { panel, read, mut ms, decoded, maps } = match entry.state {
             Ok(opened) => opened,
             Err(error) => {
@@ -700,7 +700,7 @@ fn ms(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Pixels;
+    use crate::frame::PixelFormat;
 
     #[test]
     fn a_panic_in_a_worker_is_an_error_of_its_panels_and_stops_nothing_else() {
@@ -709,7 +709,10 @@ mod tests {
         // A panel that cannot be made from outside: a worker runs into its missing frame and panics.
         let panel = |i: usize| match i % 4 {
             2 => Panel::without_frames(format!("{i}")),
-            _ => Panel::new(format!("{i}"), Frame::new(300, 300, Pixels::Gray8(vec![i as u8; 90_000])).unwrap()),
+            _ => Panel::new(format!("{i}"), {
+                let pixels = vec![i as u8; 90_000];
+                Frame::new(Size::new(300, 300), PixelFormat::Mono8, pixels).unwrap()
+            }),
         };
         for (batch, lost) in [(1, vec![2, 6, 10]), (2, vec![2, 3, 6, 7, 10, 11])] {
             let inspector = Inspector::builder(Arc::clone(&model)).threads(2).batch(batch).build().unwrap();

@@ -61,7 +61,9 @@ pub mod metrics;
 pub use decode::{DecodeScratch, Decoded, Decoder};
 pub use defect::{Confidence, Defect, Kind};
 pub use error::{Error, Fault, Result, RuntimeError};
-pub use frame::{BitDepth, Frame, FrameLimits, Panel, PanelFiles, PanelInput, Pixels, find_panels};
+pub use frame::{
+    Frame, FrameLimits, Panel, PanelFiles, PanelInput, PixelFormat, PixelView, Samples, View, find_panels,
+};
 pub use geometry::{Mask, PixelBox, Placement, Polygon, Region, Size};
 pub use golden::{Golden, Replay};
 pub use inspector::{CancelToken, InspectBatch, Inspector, InspectorBuilder, Progress};
@@ -74,7 +76,7 @@ pub use report::{
     Timings, Trace,
 };
 pub use station::{Station, StationOptions, Ticket};
-pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
+pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, Step, White};
 pub use verdict::{
     Bounded, Calibrated, Calibration, Guarantee, Judgement, Limits, Method, Monitor, Policy, ScoredPanel, Verdict,
 };

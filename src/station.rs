@@ -24,13 +24,13 @@ use crate::report::{PanelError, PanelReport, Trace};
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use panelqc::{Frame, Inspector, Model, Panel, Pixels, Station, StationOptions};
+/// use panelqc::{Frame, Inspector, Model, Panel, PixelFormat, Size, Station, StationOptions};
 ///
 /// let inspector = Inspector::builder(Model::load("models/solar-cell")?).build()?;
 /// let mut options = StationOptions::new(&inspector);
 /// options.max_batch = 2;
 /// let station = Station::new(inspector, options)?;
-/// let frame = || Frame::new(300, 300, Pixels::Gray8(vec![120; 90_000]));
+/// let frame = || Frame::new(Size::new(300, 300), PixelFormat::Mono8, vec![120u8; 90_000]);
 /// std::thread::scope(|scope| {
 ///     for camera in ["left", "right"] {
 ///         let station = &station;
@@ -277,7 +277,8 @@ impl Drop for Closing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Frame, Panel, Pixels};
+    use crate::frame::{Frame, Panel, PixelFormat};
+    use crate::geometry::Size;
     use crate::model::Model;
 
     #[test]
@@ -287,7 +288,8 @@ mod tests {
         let mut options = StationOptions::new(&inspector);
         options.max_wait = Duration::from_secs(3600);
         let station = Station::new(inspector, options).unwrap();
-        let good = |id: &str| Panel::new(id, Frame::new(300, 300, Pixels::Gray8(vec![9; 90_000])).unwrap());
+        let frame = || Frame::new(Size::new(300, 300), PixelFormat::Mono8, vec![9u8; 90_000]).unwrap();
+        let good = |id: &str| Panel::new(id, frame());
         // A panel that cannot be made from outside: a worker runs into its missing frame and panics.
         let lost = [station.submit(good("beside")), station.submit(Panel::without_frames("frameless".to_owned()))];
         for (ticket, id) in lost.into_iter().zip(["beside", "frameless"]) {

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use allocation_counter::measure;
 use panelqc::metrics::{Percentiles, StageTimes};
-use panelqc::{Batch, DecodeScratch, Decoder, FrameLimits, Inspector, Model, Outputs, Timings};
+use panelqc::{DecodeScratch, Decoder, FrameLimits, Inspector, Model, Outputs, Timings};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -54,8 +54,8 @@ fn percentiles(times: &[f64]) -> Value {
 /// Heap allocations a panel and their bytes, by stage, in Rust code on the calling thread. What ONNX Runtime allocates
 /// within itself is its own and is not seen. Loading is `PanelFiles::load`: the engine's workers read into memory that is
 /// used again besides.
-fn allocations(model: &Model, files: &[panelqc::PanelFiles], panels: &[panelqc::Panel]) -> Result<Value, Failure> {
-    let mut batch = Batch::new(&model.manifest().input, 1);
+fn allocations(model: &Model, files: &[panelqc::PanelFiles], panels: &[panelqc::Panel<'_>]) -> Result<Value, Failure> {
+    let mut batch = model.manifest().batch(1);
     let (mut outputs, mut scratch) = (Outputs::default(), DecodeScratch::default());
     let decoder = Decoder::new(model);
     let limits = FrameLimits::default();

@@ -7,7 +7,7 @@ use image::GrayImage;
 use panelqc::dataset::{DataFormat, read_deeppcb, templates};
 use panelqc::metrics::Evaluation;
 use panelqc::{
-    Frame, HtmlLabel, HtmlOptions, HtmlReport, Inspector, Kind, Model, Panel, PanelInput, PanelReport, Pixels, Policy,
+    Frame, HtmlLabel, HtmlOptions, HtmlReport, Inspector, Kind, Model, Panel, PanelInput, PanelReport, PixelFormat, Policy,
 };
 
 use super::browser::Failure;
@@ -147,8 +147,8 @@ impl Fixture {
     }
 }
 
-fn frame(image: &GrayImage) -> Result<Frame, Failure> {
-    Ok(Frame::new(image.width(), image.height(), Pixels::Gray8(image.as_raw().clone()))?)
+fn frame(image: &GrayImage) -> Result<Frame<'static>, Failure> {
+    Ok(Frame::new(Size::new(image.width(), image.height()), PixelFormat::Mono8, image.as_raw().clone())?)
 }
 
 /// The same in two near grays.
