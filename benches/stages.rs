@@ -8,13 +8,13 @@ use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use panelqc::{
-    Batch, Channels, Fit, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels, Preprocess, Proposals, Size,
+    Batch, Channels, Fit, Frame, Inspector, Kernel, Model, Outputs, Panel, PixelFormat, Preprocess, Proposals, Size,
 };
 
-fn frame(width: u32, height: u32, channels: u32) -> Frame {
-    let values = (0..width * height * channels).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let pixels = if channels == 1 { Pixels::Gray8(values) } else { Pixels::Rgb8(values) };
-    Frame::new(width, height, pixels).expect("the right number of values")
+fn frame(width: u32, height: u32, channels: u32) -> Frame<'static> {
+    let values: Vec<u8> = (0..width * height * channels).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let format = if channels == 1 { PixelFormat::Mono8 } else { PixelFormat::Rgb8 };
+    Frame::new(Size::new(width, height), format, values).expect("the right number of values")
 }
 
 fn model(name: &str) -> Model {
@@ -22,7 +22,7 @@ fn model(name: &str) -> Model {
 }
 
 /// A panel as the model `name` wants it.
-fn panel(model: &Model) -> Panel {
+fn panel(model: &Model) -> Panel<'static> {
     let Size { width, height } = model.manifest().input.size;
     let panel = Panel::new("bench", frame(width, height, 1));
     if model.manifest().input.reference { panel.with_reference(frame(width, height, 1)) } else { panel }
@@ -59,7 +59,7 @@ fn decode(c: &mut Criterion) {
     for name in ["solar-cell", "pcb"] {
         let model = model(name);
         let panel = panel(&model);
-        let mut batch = Batch::new(&model.manifest().input, 1);
+        let mut batch = model.manifest().batch(1);
         batch.push(&panel.frames()[0], panel.reference()).expect("it fits");
         let mut outputs = Outputs::default();
         model.run(batch.view(), &mut outputs).expect("it runs");

@@ -66,7 +66,8 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Fault, Result, TooFew};
 pub use frame::{
-    BitDepth, Frame, FrameLimits, ImageFile, Panel, PanelFiles, PanelInput, Pixels, find_images, find_panels,
+    Frame, FrameLimits, ImageFile, Panel, PanelFiles, PanelInput, PixelFormat, PixelView, Samples, View, find_images,
+    find_panels, level8,
 };
 pub use geometry::{Mask, PixelBox, Placement, Polygon, Region, Size};
 pub use hash::sha256_hex;
@@ -77,6 +78,6 @@ pub use head::{
 pub use model::{GoldenConfig, Manifest, Model, ModelOptions, Precision};
 pub use report::{JsonlWriter, PanelError, PanelReport, Status, Timings, Trace};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
-pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess};
+pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, Step, White};
 pub use verdict::{Bounded, Guarantee, Judgement, Limits, Method, Policy, Verdict};
 pub use {image, ndarray};

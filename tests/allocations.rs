@@ -3,18 +3,18 @@
 use allocation_counter::measure;
 use image::{DynamicImage, GrayImage};
 use panelqc::{
-    Batch, Channels, Decoded, Frame, Inspector, Kernel, Model, Outputs, Panel, Pixels, Preprocess, Proposals, Size,
+    Batch, Channels, Decoded, Frame, Inspector, Kernel, Model, Outputs, Panel, PixelFormat, Preprocess, Proposals, Size,
 };
 
 use crate::util::{board, cell, project};
 
-fn frame(image: GrayImage) -> Frame {
+fn frame(image: GrayImage) -> Frame<'static> {
     let (width, height) = image.dimensions();
-    Frame::new(width, height, Pixels::Gray8(image.into_raw())).unwrap()
+    Frame::new(Size::new(width, height), PixelFormat::Mono8, image.into_raw()).unwrap()
 }
 
 /// Three panels of each model: what is reported on them differs.
-fn panels(model: &str) -> Vec<Panel> {
+fn panels(model: &str) -> Vec<Panel<'static>> {
     let panel = |seed: u32| match model {
         "pcb" => {
             let (test, template) = board(seed);
@@ -25,7 +25,7 @@ fn panels(model: &str) -> Vec<Panel> {
     (0..3).map(panel).collect()
 }
 
-fn push(batch: &mut Batch, panel: &Panel) {
+fn push(batch: &mut Batch, panel: &Panel<'_>) {
     batch.clear();
     batch.push(&panel.frames()[0], panel.reference()).unwrap();
 }
@@ -35,7 +35,7 @@ fn preprocessing_allocates_nothing() {
     for name in ["pcb", "solar-cell"] {
         let model = Model::load(project("models").join(name)).unwrap();
         let panels = panels(name);
-        let mut batch = Batch::new(&model.manifest().input, 1);
+        let mut batch = model.manifest().batch(1);
         push(&mut batch, &panels[0]);
         let counted = measure(|| panels.iter().for_each(|panel| push(&mut batch, panel)));
         assert_eq!((counted.count_total, counted.bytes_total), (0, 0), "{name}");
@@ -44,9 +44,9 @@ fn preprocessing_allocates_nothing() {
 
 /// Allocations of one more frame of 480x270 pixels.
 fn resizing(kernel: Kernel, channels: usize) -> u64 {
-    let values = (0..480 * 270 * channels).map(|i| (i % 251) as u8).collect();
-    let pixels = if channels == 1 { Pixels::Gray8(values) } else { Pixels::Rgb8(values) };
-    let panel = Panel::new("large", Frame::new(480, 270, pixels).unwrap());
+    let values: Vec<u8> = (0..480 * 270 * channels).map(|i| (i % 251) as u8).collect();
+    let format = if channels == 1 { PixelFormat::Mono8 } else { PixelFormat::Rgb8 };
+    let panel = Panel::new("large", Frame::new(Size::new(480, 270), format, values).unwrap());
     let mut config = Preprocess::new(Size::new(160, 160));
     config.channels = if channels == 1 { Channels::Gray } else { Channels::Rgb };
     config.resize = kernel;

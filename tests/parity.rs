@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use panelqc::{
-    Batch, Channels, Defect, Fit, Frame, Inspector, Kernel, Manifest, Mask, Model, Outputs, Panel, PanelReport, Pixels,
-    Preprocess, Size,
+    Batch, Channels, Defect, Fit, Frame, Inspector, Kernel, Manifest, Mask, Model, Outputs, Panel, PanelReport,
+    PixelView, Preprocess, Size,
 };
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ fn parity(path: &str) -> PathBuf {
 }
 
 /// The gray values that a frame of `size` (width, height) has after preprocessing, channels interleaved.
-fn resized(frame: &Frame, size: (u32, u32), kernel: Kernel) -> Vec<u8> {
+fn resized(frame: &Frame<'_>, size: (u32, u32), kernel: Kernel) -> Vec<u8> {
     let mut config = Preprocess::new(Size::new(size.0, size.1));
     config.fit = Fit::Stretch;
     config.resize = kernel;
@@ -37,10 +37,10 @@ fn resized(frame: &Frame, size: (u32, u32), kernel: Kernel) -> Vec<u8> {
         .collect()
 }
 
-fn pixels(frame: &Frame) -> &[u8] {
+fn pixels<'a>(frame: &'a Frame<'_>) -> &'a [u8] {
     match frame.pixels() {
-        Pixels::Gray8(v) | Pixels::Rgb8(v) => v,
-        other => panic!("8 bits, not {other:?}"),
+        PixelView::Eight(view) => view.as_slice().unwrap(),
+        PixelView::Sixteen(view) => panic!("8 bits, not {}", view.format()),
     }
 }
 
@@ -297,19 +297,18 @@ fn torchvision_detections_are_torchvisions() {
 }
 
 /// A frame that looks as the model sees `image`: of the model's size, so that its pixels are the source's pixels.
-fn seen(manifest: &Manifest, image: &Path) -> Frame {
+fn seen(manifest: &Manifest, image: &Path) -> Frame<'static> {
     let frame = Frame::load(image, &Default::default()).unwrap();
     let Size { width, height } = manifest.input.size;
     let values = resized(&frame, (width, height), manifest.input.resize);
-    let pixels = if frame.channels() == 1 { Pixels::Gray8(values) } else { Pixels::Rgb8(values) };
-    Frame::new(width, height, pixels).unwrap()
+    Frame::new(Size::new(width, height), frame.format(), values).unwrap()
 }
 
 /// A stored map: 16-bit gray, 65,535 for 1.
 fn map(path: &Path) -> Vec<f64> {
     let frame = Frame::load(path, &Default::default()).unwrap();
-    let Pixels::Gray16(values) = frame.pixels() else { panic!("16 bits") };
-    values.iter().map(|&v| f64::from(v) / 65_535.0).collect()
+    let PixelView::Sixteen(view) = frame.pixels() else { panic!("16 bits") };
+    view.rows().flatten().map(|&v| f64::from(v) / 65_535.0).collect()
 }
 
 #[test]
@@ -323,7 +322,7 @@ fn segments_are_torchvisions() {
         let (mut worst, mut least, mut count) = (0.0f64, 1.0f64, 0);
         for (image, want) in case.images() {
             // The numbers of every pixel: activation is left out, so that all of them are looked at.
-            let mut batch = Batch::new(&manifest.input, 1);
+            let mut batch = manifest.batch(1);
             batch.push(&Frame::load(&image, &Default::default()).unwrap(), None).unwrap();
             let mut outputs = Outputs::default();
             inspector.model().run(batch.view(), &mut outputs).unwrap();
@@ -396,7 +395,7 @@ fn anomalies_are_anomalibs() {
             assert_eq!(!report.defects.is_empty(), want["label"].as_bool().unwrap(), "{name} {}", image.display());
             anomalous += usize::from(!report.defects.is_empty());
 
-            let mut batch = Batch::new(&inspector.model().manifest().input, 1);
+            let mut batch = inspector.model().manifest().batch(1);
             batch.push(&Frame::load(&image, &Default::default()).unwrap(), None).unwrap();
             let mut outputs = Outputs::default();
             inspector.model().run(batch.view(), &mut outputs).unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use panelqc::{Confidence, Defect, Frame, Inspector, Model, Panel, PixelBox, Pixels, Policy, Size};
+use panelqc::{Confidence, Defect, Frame, Inspector, Model, Panel, PixelBox, PixelFormat, Policy, Size};
 use serde_json::Value;
 
 use crate::util::{Program, cell, project, write_boards, write_cells};
@@ -162,7 +162,7 @@ fn a_policy_that_cannot_be_meant_stops_the_program_with_its_line() {
 
 #[test]
 fn frames_of_one_panel_are_judged_together() {
-    let frame = |seed: u32| Frame::new(300, 300, Pixels::Gray8(cell(seed, true).into_raw())).unwrap();
+    let frame = |seed: u32| Frame::new(Size::new(300, 300), PixelFormat::Mono8, cell(seed, true).into_raw()).unwrap();
     let text = |count: u32| {
         format!(
             "schema = 1\nname = \"t\"\npixel_pitch_mm = 0.5\n[default]\nreview = 0\nfail = 1\n\

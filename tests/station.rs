@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use panelqc::{
-    ErrorKind, Fault, Frame, Inspector, Model, Panel, PanelInput, PanelReport, Pixels, Station, StationOptions, Verdict,
+    ErrorKind, Fault, Frame, Inspector, Model, Panel, PanelInput, PanelReport, PixelFormat, Size, Station,
+    StationOptions, Verdict,
 };
 
 use crate::util::{cell_panel, project, timeless};
@@ -212,7 +213,7 @@ fn a_fixed_batch_is_respected() {
     let error = Station::new(inspector.clone(), options).unwrap_err();
     assert!(error.fault() == Fault::Model && error.to_string().contains("found a batch fixed to 4"), "{error}");
     // Fewer than the graph takes are filled up.
-    let colour = |seed: u8| Frame::new(300, 200, Pixels::Rgb8(vec![seed; 180_000])).unwrap();
+    let colour = |seed: u8| Frame::new(Size::new(300, 200), PixelFormat::Rgb8, vec![seed; 180_000]).unwrap();
     let panel = |seed: u8| Panel::new(format!("{seed}"), colour(seed));
     let station = station(&inspector, 3, NEVER);
     let tickets = [40, 90, 200].map(|seed| (seed, station.submit(panel(seed))));

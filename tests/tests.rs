@@ -8,6 +8,7 @@ mod allocations;
 mod batch;
 mod cache;
 mod calibrate;
+mod camera;
 mod cli;
 mod eval;
 mod examples;

@@ -60,9 +60,9 @@ impl<I> InspectBatch<I> {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use panelqc::{Frame, Inspector, Model, Panel, Pixels};
+    /// # use panelqc::{Frame, Inspector, Model, Panel, PixelFormat, Size};
     /// # let inspector = Inspector::builder(Model::load("models/solar-cell")?).build()?;
-    /// # let panels = [Panel::new("a", Frame::new(300, 300, Pixels::Gray8(vec![120; 90_000]))?)];
+    /// # let panels = [Panel::new("a", Frame::new(Size::new(300, 300), PixelFormat::Mono8, vec![120u8; 90_000])?)];
     /// for result in inspector.inspect_batch(panels).with_panels(|_, panel| panel.frames()[0].size()) {
     ///     let (report, size) = result?;
     ///     println!("{}: {} ({size})", report.panel, report.verdict);
@@ -74,7 +74,7 @@ impl<I> InspectBatch<I> {
     pub fn with_panels<T, F>(self, hook: F) -> InspectBatchWith<I, T>
     where
         T: Send + 'static,
-        F: Fn(&PanelReport, &Panel) -> T + Send + Sync + 'static,
+        F: Fn(&PanelReport, &Panel<'static>) -> T + Send + Sync + 'static,
     {
         let Stream { inspector, inputs, cancel, progress, .. } = self.stream;
         let finish: Arc<Finish<T>> = Arc::new(move |report, panel| (hook(report, &panel), Some(panel)));

@@ -258,7 +258,7 @@ impl Inspector {
     ///
     /// # Errors
     /// Those of the image, the model or the runtime; see [`Error::fault`].
-    pub fn inspect(&self, panel: &Panel) -> Result<PanelReport> {
+    pub fn inspect(&self, panel: &Panel<'_>) -> Result<PanelReport> {
         self.engine.inspect(panel)
     }
 

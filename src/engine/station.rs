@@ -27,12 +27,12 @@ use crate::report::{PanelError, PanelReport, Trace};
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use panelqc::{Frame, Inspector, Model, Panel, Pixels, Station, StationOptions};
+/// use panelqc::{Frame, Inspector, Model, Panel, PixelFormat, Size, Station, StationOptions};
 ///
 /// let inspector = Inspector::builder(Model::load("models/solar-cell")?).build()?;
 /// let options = StationOptions::new(&inspector).with_max_batch(2);
 /// let station = Station::new(inspector, options)?;
-/// let frame = || Frame::new(300, 300, Pixels::Gray8(vec![120; 90_000]));
+/// let frame = || Frame::new(Size::new(300, 300), PixelFormat::Mono8, vec![120u8; 90_000]);
 /// std::thread::scope(|scope| {
 ///     for camera in ["left", "right"] {
 ///         let station = &station;
@@ -224,7 +224,7 @@ pub struct Ticket {
 }
 
 /// A report, and the panel where it is kept.
-type Answer = Result<(PanelReport, Option<Panel>), PanelError>;
+type Answer = Result<(PanelReport, Option<Panel<'static>>), PanelError>;
 
 impl Ticket {
     /// Id of the panel.
@@ -245,7 +245,7 @@ impl Ticket {
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
-    pub fn wait_with_panel(self) -> Result<(PanelReport, Option<Panel>), PanelError> {
+    pub fn wait_with_panel(self) -> Result<(PanelReport, Option<Panel<'static>>), PanelError> {
         self.receiver.recv().unwrap_or_else(|_| Err(self.lost()))
     }
 
@@ -399,7 +399,8 @@ impl Drop for Closing<'_> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    use crate::frame::{Frame, Pixels};
+    use crate::frame::{Frame, PixelFormat};
+    use crate::geometry::Size;
     use crate::model::Model;
 
     #[test]
@@ -409,7 +410,8 @@ mod tests {
         let mut options = StationOptions::new(&inspector);
         options.max_wait = Duration::from_secs(3600);
         let station = Station::new(inspector, options).unwrap();
-        let good = |id: &str| Panel::new(id, Frame::new(300, 300, Pixels::Gray8(vec![9; 90_000])).unwrap());
+        let frame = || Frame::new(Size::new(300, 300), PixelFormat::Mono8, vec![9u8; 90_000]).unwrap();
+        let good = |id: &str| Panel::new(id, frame());
         // A panel that cannot be made from outside: a worker runs into its missing frame and panics.
         let lost = [station.submit(good("beside")), station.submit(Panel::without_frames("frameless".to_owned()))];
         for (ticket, id) in lost.into_iter().zip(["beside", "frameless"]) {
@@ -424,8 +426,8 @@ mod tests {
         assert_eq!(next.map(|ticket| ticket.wait().unwrap().panel), ["a", "b"], "the station goes on");
     }
 
-    fn cell(id: &str) -> Panel {
-        Panel::new(id, Frame::new(300, 300, Pixels::Gray8(vec![9; 90_000])).unwrap())
+    fn cell(id: &str) -> Panel<'static> {
+        Panel::new(id, Frame::new(Size::new(300, 300), PixelFormat::Mono8, vec![9u8; 90_000]).unwrap())
     }
 
     /// A station whose first job waits for a second panel, for as long as a test runs.

@@ -8,7 +8,7 @@ use ndarray::{Array2, Axis, Slice};
 
 use super::plan::Plan;
 use crate::error::{Error, Result};
-use crate::frame::{Buffers, Frame, FrameLimits, Panel, PanelInput};
+use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelInput};
 use crate::geometry::{Region, Size};
 use crate::head::{Decoded, Decoder, Proposals, Slot};
 use crate::idle::Idle;
@@ -20,7 +20,7 @@ use crate::verdict::Policy;
 
 /// What is made of a panel that was inspected, on the worker. The panel comes back unless it is kept: its memory is used
 /// again.
-pub(super) type Finish<T> = dyn Fn(&PanelReport, Panel) -> (T, Option<Panel>) + Send + Sync;
+pub(super) type Finish<T> = dyn Fn(&PanelReport, Panel<'static>) -> (T, Option<Panel<'static>>) + Send + Sync;
 
 /// The results of one job, one per panel.
 pub(super) type JobResult<T> = Vec<Result<(PanelReport, T), PanelError>>;
@@ -39,7 +39,7 @@ pub(super) struct Engine {
 
 /// Memory of one worker, used again from job to job.
 pub(super) struct Workspace {
-    buffers: Buffers,
+    frames: FrameScratch,
     batch: Batch,
     outputs: Outputs,
     /// What the views in the batch show.
@@ -61,10 +61,10 @@ struct Member {
 }
 
 /// A panel of a job.
-struct Entry<'a> {
-    id: &'a str,
-    image: Option<&'a Path>,
-    panel: Option<Cow<'a, Panel>>,
+struct Entry<'n, 'p> {
+    id: &'n str,
+    image: Option<&'n Path>,
+    panel: Option<Cow<'p, Panel<'p>>>,
     /// Whether it was read here, into the worker's buffers.
     read: bool,
     state: Result<Progress>,
@@ -80,24 +80,24 @@ struct Progress {
     proposals: Option<Proposals>,
 }
 
-impl<'a> Entry<'a> {
-    fn new(id: &'a str, image: Option<&'a Path>, panel: Cow<'a, Panel>, read: bool, reading: Duration) -> Self {
+impl<'n, 'p> Entry<'n, 'p> {
+    fn new(id: &'n str, image: Option<&'n Path>, panel: Cow<'p, Panel<'p>>, read: bool, reading: Duration) -> Self {
         let ms = Timings { decode: ms(reading), ..Timings::default() };
         Entry { id, image, panel: Some(panel), read, state: Ok(Progress { ms, ..Progress::default() }) }
     }
 
-    fn failed(id: &'a str, image: Option<&'a Path>, error: Error) -> Self {
+    fn failed(id: &'n str, image: Option<&'n Path>, error: Error) -> Self {
         Entry { id, image, panel: None, read: false, state: Err(error) }
     }
 
-    fn frames(&self) -> &[Frame] {
+    fn frames(&self) -> &[Frame<'p>] {
         self.panel.as_ref().map_or(&[], |panel| panel.frames())
     }
 }
 
 impl Engine {
     /// Inspects one panel on the calling thread.
-    pub(super) fn inspect(&self, panel: &Panel) -> Result<PanelReport> {
+    pub(super) fn inspect(&self, panel: &Panel<'_>) -> Result<PanelReport> {
         let image = panel.frames().first().and_then(Frame::source);
         let entry = Entry::new(panel.id(), image, Cow::Borrowed(panel), false, Duration::ZERO);
         self.inspect_one(entry, self.workspace(1))
@@ -108,17 +108,17 @@ impl Engine {
         let input = PanelInput::from(path);
         let id = input.id().to_owned();
         let mut workspace = self.workspace(1);
-        let entry = self.open(&id, Some(path), input, &mut workspace.buffers);
+        let entry = self.open(&id, Some(path), input, &mut workspace.frames);
         self.inspect_one(entry, workspace)
     }
 
-    fn inspect_one(&self, entry: Entry<'_>, mut workspace: Workspace) -> Result<PanelReport> {
+    fn inspect_one(&self, entry: Entry<'_, '_>, mut workspace: Workspace) -> Result<PanelReport> {
         let mut entries = [entry];
         self.work(&mut entries, &mut workspace, 1, &|| false);
         let [mut entry] = entries;
         let report = self.close(&mut entry);
         if let (true, Some(Cow::Owned(panel))) = (entry.read, entry.panel) {
-            workspace.buffers.take_back(panel);
+            workspace.frames.take_back(panel);
         }
         self.put_back(workspace);
         report
@@ -154,12 +154,12 @@ impl Engine {
     ) -> JobResult<T> {
         let capacity = inputs.len();
         let mut workspace = self.workspace(capacity);
-        let buffers = &mut workspace.buffers;
-        let mut entries: Vec<Entry> = inputs
+        let scratch = &mut workspace.frames;
+        let mut entries: Vec<Entry<'_, 'static>> = inputs
             .into_iter()
             .zip(names)
             .map(|(input, (id, image))| match (stopped(), input) {
-                (false, input) => self.open(id, image.as_deref(), input, buffers),
+                (false, input) => self.open(id, image.as_deref(), input, scratch),
                 // It goes back to whom it came from.
                 (true, PanelInput::Loaded(panel)) => {
                     let panel = Some(Cow::Owned(panel));
@@ -177,7 +177,7 @@ impl Engine {
                 (Ok(report), Some(panel)) => {
                     let (made, back) = finish(&report, panel);
                     if let Some(panel) = back.filter(|_| entry.read) {
-                        workspace.buffers.take_back(panel);
+                        workspace.frames.take_back(panel);
                     }
                     Ok((report, made))
                 }
@@ -185,7 +185,7 @@ impl Engine {
                 (Err(error), panel) => {
                     // What came from memory goes back to whom it came from.
                     let (read, given) = if entry.read { (panel, None) } else { (None, panel) };
-                    read.into_iter().for_each(|panel| workspace.buffers.take_back(panel));
+                    read.into_iter().for_each(|panel| workspace.frames.take_back(panel));
                     Err(self.error(name, error, given))
                 }
             });
@@ -194,7 +194,12 @@ impl Engine {
         results
     }
 
-    fn error(&self, (panel, image): &(String, Option<PathBuf>), error: Error, given: Option<Panel>) -> PanelError {
+    fn error(
+        &self,
+        (panel, image): &(String, Option<PathBuf>),
+        error: Error,
+        given: Option<Panel<'static>>,
+    ) -> PanelError {
         PanelError::new(panel.clone(), image.clone(), error, self.trace.clone()).with_panel(given)
     }
 
@@ -202,14 +207,14 @@ impl Engine {
     fn workspace(&self, capacity: usize) -> Workspace {
         let idle = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut workspace = idle.unwrap_or_else(|| Workspace {
-            buffers: Buffers::default(),
-            batch: Batch::new(&self.model.manifest().input, capacity),
+            frames: FrameScratch::default(),
+            batch: self.model.manifest().batch(capacity),
             outputs: Outputs::default(),
             members: Vec::new(),
             views: Vec::new(),
             proposals: Vec::new(),
         });
-        workspace.buffers.begin();
+        workspace.frames.begin();
         workspace
     }
 
@@ -218,17 +223,29 @@ impl Engine {
     }
 
     /// Reads a panel, if it is not in memory yet.
-    fn open<'a>(&self, id: &'a str, image: Option<&'a Path>, input: PanelInput, buffers: &mut Buffers) -> Entry<'a> {
+    fn open<'n>(
+        &self,
+        id: &'n str,
+        image: Option<&'n Path>,
+        input: PanelInput,
+        scratch: &mut FrameScratch,
+    ) -> Entry<'n, 'static> {
         let start = Instant::now();
         let read = matches!(input, PanelInput::Files(_));
-        match input.into_panel_with(&self.limits, buffers) {
+        match input.into_panel_with(&self.limits, scratch) {
             Ok(panel) => Entry::new(id, image, Cow::Owned(panel), read, start.elapsed()),
             Err(error) => Entry::failed(id, image, error),
         }
     }
 
     /// Takes every view of the panels' frames through the model, `capacity` at a time. Once `stopped`, no inference begins.
-    fn work(&self, entries: &mut [Entry<'_>], workspace: &mut Workspace, capacity: usize, stopped: &dyn Fn() -> bool) {
+    fn work(
+        &self,
+        entries: &mut [Entry<'_, '_>],
+        workspace: &mut Workspace,
+        capacity: usize,
+        stopped: &dyn Fn() -> bool,
+    ) {
         workspace.members.clear();
         workspace.batch.clear();
         for at in 0..entries.len() {
@@ -253,7 +270,7 @@ impl Engine {
     /// panel that has failed.
     fn push(
         &self,
-        entries: &mut [Entry<'_>],
+        entries: &mut [Entry<'_, '_>],
         (at, frame, region, (first, last)): (usize, usize, Region, (bool, bool)),
         workspace: &mut Workspace,
         stopped: &dyn Fn() -> bool,
@@ -261,13 +278,13 @@ impl Engine {
         if entries[at].state.is_err() {
             return;
         }
-        if !workspace.batch.takes_region(&entries[at].frames()[frame], &region) {
+        if !workspace.batch.takes_region(&entries[at].frames()[frame], region) {
             self.flush(workspace, entries, stopped);
         }
         let entry = &mut entries[at];
         let (Ok(progress), Some(panel)) = (&mut entry.state, &entry.panel) else { return };
         let start = Instant::now();
-        let pushed = workspace.batch.push_region(&panel.frames()[frame], panel.reference(), &region);
+        let pushed = workspace.batch.push_region(&panel.frames()[frame], panel.reference(), region);
         progress.ms.preprocess += ms(start.elapsed());
         match pushed {
             Ok(()) => {
@@ -279,7 +296,7 @@ impl Engine {
     }
 
     /// Runs the model on what the batch holds.
-    fn flush(&self, workspace: &mut Workspace, entries: &mut [Entry<'_>], stopped: &dyn Fn() -> bool) {
+    fn flush(&self, workspace: &mut Workspace, entries: &mut [Entry<'_, '_>], stopped: &dyn Fn() -> bool) {
         if workspace.members.is_empty() {
             return;
         }
@@ -350,7 +367,7 @@ impl Engine {
     }
 
     /// Judges a panel whose frames are all decoded.
-    fn close(&self, entry: &mut Entry<'_>) -> Result<PanelReport> {
+    fn close(&self, entry: &mut Entry<'_, '_>) -> Result<PanelReport> {
         let state = std::mem::replace(&mut entry.state, Err(Error::cancelled()));
         let Progress { mut ms, decoded, maps, .. } = state?;
         let Some(panel) = &entry.panel else { return Err(Error::internal("a panel is gone".to_owned())) };

@@ -51,8 +51,8 @@ pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<Vec<P
             }
             seen.insert(id.clone(), path.clone());
             match reference {
-                None => PanelFiles { id, frames: vec![path], reference: None }.into(),
-                Some(Ok(reference)) => PanelFiles { id, frames: vec![path], reference: Some(reference) }.into(),
+                None => PanelFiles::from_files(id, vec![path]).into(),
+                Some(Ok(reference)) => PanelFiles::from_files(id, vec![path]).with_reference(reference).into(),
                 Some(Err((expected, found))) => PanelInput::Missing { id, image: path, expected, found },
             }
         })

@@ -12,6 +12,36 @@ pub struct FrameLimits {
     pub max_file_bytes: u64,
 }
 
+impl FrameLimits {
+    /// The same limits with another widest image, in pixels.
+    #[must_use]
+    pub const fn with_max_width(mut self, pixels: u32) -> Self {
+        self.max_width = pixels;
+        self
+    }
+
+    /// The same limits with another highest image, in pixels.
+    #[must_use]
+    pub const fn with_max_height(mut self, pixels: u32) -> Self {
+        self.max_height = pixels;
+        self
+    }
+
+    /// The same limits with another most memory for the decoded pixels of one image, in bytes.
+    #[must_use]
+    pub const fn with_max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// The same limits with another largest file, in bytes.
+    #[must_use]
+    pub const fn with_max_file_bytes(mut self, bytes: u64) -> Self {
+        self.max_file_bytes = bytes;
+        self
+    }
+}
+
 impl Default for FrameLimits {
     fn default() -> Self {
         FrameLimits { max_width: 32_768, max_height: 32_768, max_bytes: 512 << 20, max_file_bytes: 512 << 20 }

@@ -8,16 +8,19 @@ use image::error::{ParameterError, ParameterErrorKind};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult};
 
-use super::buffers::Buffers;
+use super::format::PixelFormat;
 use super::jpeg::{self, Jpeg};
 use super::limits::FrameLimits;
-use super::pixels::{Frame, Pixels};
+use super::picture::Frame;
+use super::samples::Samples;
+use super::scratch::FrameScratch;
 use crate::error::{Error, ErrorKind, Result};
+use crate::geometry::Size;
 use crate::hash::sha256_hex;
 
 const KNOWN: &str = "a PNG, JPEG, TIFF, BMP or WebP image";
 
-impl Frame {
+impl Frame<'static> {
     /// Reads an image file: PNG, JPEG, TIFF, BMP or WebP, told by its content, not by its name. The orientation that
     /// EXIF or TIFF states is applied, so the frame is as a viewer shows it. An alpha channel that is opaque all over
     /// is dropped.
@@ -26,10 +29,10 @@ impl Frame {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read, [`ErrorKind::Frame`](crate::ErrorKind::Frame) when it is no such image, is damaged or truncated,
     /// is beyond the limits, has transparent pixels, or has floating-point pixels.
     pub fn load(path: impl AsRef<Path>, limits: &FrameLimits) -> Result<Self> {
-        Self::load_with(path.as_ref(), limits, &mut Buffers::default())
+        Self::load_with(path.as_ref(), limits, &mut FrameScratch::default())
     }
 
-    pub(crate) fn load_with(path: &Path, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Self> {
+    pub(crate) fn load_with(path: &Path, limits: &FrameLimits, scratch: &mut FrameScratch) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("reading", path))?;
         let size = file.metadata().map_err(Error::io("reading", path))?.len();
         let too_large = |found: String| {
@@ -39,7 +42,7 @@ impl Frame {
         if size > limits.max_file_bytes {
             return Err(too_large(format!("{size} bytes")));
         }
-        let mut bytes = mem::take(&mut buffers.file);
+        let mut bytes = mem::take(&mut scratch.file);
         bytes.clear();
         bytes.reserve(size as usize + 1);
         // One byte more than allowed, so that a file that grows (or a device that has no size) is noticed.
@@ -47,9 +50,9 @@ impl Frame {
         if bytes.len() as u64 > limits.max_file_bytes {
             return Err(too_large("more".to_owned()));
         }
-        let frame = guarded(&bytes, &path.display().to_string(), limits, buffers)
+        let frame = guarded(&bytes, &path.display().to_string(), limits, scratch)
             .map(|frame| frame.with_source(Some(path), sha256_hex(&bytes)));
-        buffers.file = bytes;
+        scratch.file = bytes;
         frame
     }
 
@@ -58,18 +61,20 @@ impl Frame {
     /// # Errors
     /// As [`Frame::load`].
     pub fn decode(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Self> {
-        Ok(guarded(bytes, name, limits, &mut Buffers::default())?.with_source(None, sha256_hex(bytes)))
+        Ok(guarded(bytes, name, limits, &mut FrameScratch::default())?
+            .with_source(None, sha256_hex(bytes))
+            .with_name(name))
     }
 }
 
 /// Decoders of other crates see hostile bytes here: a panic in one of them is this image's error.
-fn guarded(bytes: &[u8], name: &str, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Frame> {
-    catch_unwind(AssertUnwindSafe(|| decode(bytes, name, limits, buffers))).unwrap_or_else(|_| {
+fn guarded(bytes: &[u8], name: &str, limits: &FrameLimits, scratch: &mut FrameScratch) -> Result<Frame<'static>> {
+    catch_unwind(AssertUnwindSafe(|| decode(bytes, name, limits, scratch))).unwrap_or_else(|_| {
         Err(Error::image(name, KNOWN, "a file on which the decoder fails").with_kind(ErrorKind::Damaged))
     })
 }
 
-fn decode(bytes: &[u8], name: &str, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Frame> {
+fn decode(bytes: &[u8], name: &str, limits: &FrameLimits, scratch: &mut FrameScratch) -> Result<Frame<'static>> {
     let unsupported = |found: String| Error::image(name, KNOWN, found).with_kind(ErrorKind::Unsupported);
     let damaged = |found: &str, source: ImageError| {
         Error::image(name, KNOWN, format!("{found} ({source})")).with_kind(ErrorKind::Damaged).with_source(source)
@@ -120,22 +125,23 @@ fn decode(bytes: &[u8], name: &str, limits: &FrameLimits, buffers: &mut Buffers)
         return Err(Error::image(name, "a complete JPEG", found).with_kind(ErrorKind::Damaged));
     }
     let orientation = decoder.orientation().map_err(broken)?;
-    let mut picture = picture(decoder, buffers).map_err(broken)?;
+    let mut picture = picture(decoder, scratch).map_err(broken)?;
     if orientation != Orientation::NoTransforms {
         picture.apply_orientation(orientation);
     }
     let (width, height) = (picture.width(), picture.height());
-    Frame::new(width, height, pixels(picture, name)?)
+    let (format, samples) = samples(picture, name)?;
+    Frame::new(Size::new(width, height), format, samples)
 }
 
 /// What `DynamicImage::from_decoder` gives, in memory that is used again for the common kinds of pixels.
-fn picture(decoder: Box<dyn ImageDecoder + '_>, buffers: &mut Buffers) -> ImageResult<DynamicImage> {
+fn picture(decoder: Box<dyn ImageDecoder + '_>, scratch: &mut FrameScratch) -> ImageResult<DynamicImage> {
     let (width, height) = decoder.dimensions();
     let total = usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX);
     let color = decoder.color_type();
     let picture = match color {
         ColorType::L8 | ColorType::Rgb8 => {
-            let mut values = buffers.eight(total);
+            let mut values = scratch.eight(total);
             decoder.read_image_boxed(&mut values)?;
             match color {
                 ColorType::L8 => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageLuma8),
@@ -143,7 +149,7 @@ fn picture(decoder: Box<dyn ImageDecoder + '_>, buffers: &mut Buffers) -> ImageR
             }
         }
         ColorType::L16 | ColorType::Rgb16 => {
-            let mut values = buffers.sixteen(total / 2);
+            let mut values = scratch.sixteen(total / 2);
             decoder.read_image_boxed(bytemuck::cast_slice_mut(&mut values))?;
             match color {
                 ColorType::L16 => ImageBuffer::from_raw(width, height, values).map(DynamicImage::ImageLuma16),
@@ -155,19 +161,27 @@ fn picture(decoder: Box<dyn ImageDecoder + '_>, buffers: &mut Buffers) -> ImageR
     picture.ok_or_else(|| ImageError::Parameter(ParameterError::from_kind(ParameterErrorKind::DimensionMismatch)))
 }
 
-fn pixels(picture: DynamicImage, name: &str) -> Result<Pixels> {
+fn samples(picture: DynamicImage, name: &str) -> Result<(PixelFormat, Samples<'static>)> {
     let unsupported = |error: Error| error.with_kind(ErrorKind::Unsupported);
     let transparent =
         || unsupported(Error::image(name, "opaque pixels", "transparent ones (an alpha channel below its maximum)"));
     Ok(match picture {
-        DynamicImage::ImageLuma8(i) => Pixels::Gray8(i.into_raw()),
-        DynamicImage::ImageLuma16(i) => Pixels::Gray16(i.into_raw()),
-        DynamicImage::ImageRgb8(i) => Pixels::Rgb8(i.into_raw()),
-        DynamicImage::ImageRgb16(i) => Pixels::Rgb16(i.into_raw()),
-        DynamicImage::ImageLumaA8(i) => Pixels::Gray8(opaque::<_, 2>(i.as_raw(), 255).ok_or_else(transparent)?),
-        DynamicImage::ImageLumaA16(i) => Pixels::Gray16(opaque::<_, 2>(i.as_raw(), 65_535).ok_or_else(transparent)?),
-        DynamicImage::ImageRgba8(i) => Pixels::Rgb8(opaque::<_, 4>(i.as_raw(), 255).ok_or_else(transparent)?),
-        DynamicImage::ImageRgba16(i) => Pixels::Rgb16(opaque::<_, 4>(i.as_raw(), 65_535).ok_or_else(transparent)?),
+        DynamicImage::ImageLuma8(i) => (PixelFormat::Mono8, i.into_raw().into()),
+        DynamicImage::ImageLuma16(i) => (PixelFormat::Mono16, i.into_raw().into()),
+        DynamicImage::ImageRgb8(i) => (PixelFormat::Rgb8, i.into_raw().into()),
+        DynamicImage::ImageRgb16(i) => (PixelFormat::Rgb16, i.into_raw().into()),
+        DynamicImage::ImageLumaA8(i) => {
+            (PixelFormat::Mono8, opaque::<_, 2>(i.as_raw(), 255).ok_or_else(transparent)?.into())
+        }
+        DynamicImage::ImageLumaA16(i) => {
+            (PixelFormat::Mono16, opaque::<_, 2>(i.as_raw(), 65_535).ok_or_else(transparent)?.into())
+        }
+        DynamicImage::ImageRgba8(i) => {
+            (PixelFormat::Rgb8, opaque::<_, 4>(i.as_raw(), 255).ok_or_else(transparent)?.into())
+        }
+        DynamicImage::ImageRgba16(i) => {
+            (PixelFormat::Rgb16, opaque::<_, 4>(i.as_raw(), 65_535).ok_or_else(transparent)?.into())
+        }
         other => {
             return Err(unsupported(Error::image(
                 name,

@@ -1,15 +1,29 @@
 //! Images as they come from the camera: [`Frame`] is one picture, [`Panel`] is what gets one verdict.
+//!
+//! From the bottom up: `format` (how a pixel is stored), `samples` (whose memory it is), `view` (rows of a frame or of a
+//! part of it), `picture` (the frame), `convert` (8 bits for a person to look at), `panel`; `load` and `jpeg` read files
+//! within `limits` into memory that `scratch` uses again; `folder` finds them.
 
-mod buffers;
+mod convert;
 mod folder;
+mod format;
 mod jpeg;
 mod limits;
 mod load;
 mod panel;
-mod pixels;
+mod picture;
+mod samples;
+mod scratch;
+mod view;
 
-pub(crate) use buffers::Buffers;
+pub use convert::level8;
+pub(crate) use convert::{LUMA, LUMA_HALF};
 pub use folder::{Image as ImageFile, find_panels, walk as find_images};
+pub use format::PixelFormat;
 pub use limits::FrameLimits;
 pub use panel::{Panel, PanelFiles, PanelInput};
-pub use pixels::{BitDepth, Frame, Pixels};
+pub use picture::Frame;
+pub use samples::Samples;
+pub(crate) use scratch::FrameScratch;
+pub(crate) use view::either;
+pub use view::{PixelView, View};

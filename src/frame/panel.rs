@@ -1,55 +1,58 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::buffers::Buffers;
 use super::limits::FrameLimits;
-use super::pixels::{Frame, Pixels};
+use super::picture::Frame;
+use super::samples::Samples;
+use super::scratch::FrameScratch;
 use crate::error::{Error, Result};
 
 /// What gets one verdict: one or more pictures of the same product and, for models that compare, a picture of a
-/// defect-free one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Panel {
+/// defect-free one. What is inspected in the background takes a `Panel<'static>`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Panel<'a> {
     id: String,
-    frames: Vec<Frame>,
-    reference: Option<Frame>,
+    frames: Vec<Frame<'a>>,
+    reference: Option<Frame<'a>>,
+    tags: BTreeMap<String, String>,
 }
 
-impl Panel {
+impl<'a> Panel<'a> {
     /// A panel of one frame.
-    pub fn new(id: impl Into<String>, frame: Frame) -> Self {
-        Panel { id: id.into(), frames: vec![frame], reference: None }
+    pub fn new(id: impl Into<String>, frame: Frame<'a>) -> Self {
+        Panel { id: id.into(), frames: vec![frame], reference: None, tags: BTreeMap::new() }
     }
 
     /// A panel of several frames, judged together.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) when there is no frame.
-    pub fn from_frames(id: impl Into<String>, frames: Vec<Frame>) -> Result<Self> {
+    pub fn from_frames(id: impl Into<String>, frames: Vec<Frame<'a>>) -> Result<Self> {
         let id = id.into();
         if frames.is_empty() {
             return Err(Error::argument(format!("panel {id}: expected at least one frame, found none")));
         }
-        Ok(Panel { id, frames, reference: None })
+        Ok(Panel { id, frames, reference: None, tags: BTreeMap::new() })
     }
 
     /// A panel that no caller can make, to see what a defect of this library does.
     #[cfg(test)]
     pub(crate) fn without_frames(id: impl Into<String>) -> Self {
-        Panel { id: id.into(), frames: Vec::new(), reference: None }
-    }
-
-    /// A panel from one image file, with the default limits; its id is the file's name without extension.
-    ///
-    /// # Errors
-    /// As [`Frame::load`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        PanelFiles::new(path.as_ref()).load(&FrameLimits::default())
+        Panel { id: id.into(), frames: Vec::new(), reference: None, tags: BTreeMap::new() }
     }
 
     /// The same panel with the defect-free picture that each frame is compared with.
     #[must_use]
-    pub fn with_reference(mut self, reference: Frame) -> Self {
+    pub fn with_reference(mut self, reference: Frame<'a>) -> Self {
         self.reference = Some(reference);
+        self
+    }
+
+    /// The same panel with something about it that belongs into its result, for example `lot` and `A-1042`. A key that
+    /// is there already gets the new value.
+    #[must_use]
+    pub fn with_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(key.into(), value.into());
         self
     }
 
@@ -59,30 +62,54 @@ impl Panel {
     }
 
     /// Its pictures, at least one.
-    pub fn frames(&self) -> &[Frame] {
+    pub fn frames(&self) -> &[Frame<'a>] {
         &self.frames
     }
 
     /// The defect-free picture, if any.
-    pub fn reference(&self) -> Option<&Frame> {
+    pub fn reference(&self) -> Option<&Frame<'a>> {
         self.reference.as_ref()
     }
 
-    /// The pixels of all pictures.
-    pub(super) fn into_pixels(self) -> impl Iterator<Item = Pixels> {
-        self.frames.into_iter().chain(self.reference).map(Frame::into_pixels)
+    /// What was attached to it, by key.
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        &self.tags
+    }
+
+    /// The same panel for as long as it is wanted; pixels are copied only where they are borrowed.
+    pub fn into_owned(self) -> Panel<'static> {
+        let frames = self.frames.into_iter().map(Frame::into_owned).collect();
+        Panel { id: self.id, frames, reference: self.reference.map(Frame::into_owned), tags: self.tags }
+    }
+
+    /// The samples of all pictures.
+    pub(super) fn into_samples(self) -> impl Iterator<Item = Samples<'a>> {
+        self.frames.into_iter().chain(self.reference).map(Frame::into_samples)
+    }
+}
+
+impl Panel<'static> {
+    /// A panel from one image file, with the default limits; its id is the file's name without extension.
+    ///
+    /// # Errors
+    /// As [`Frame::load`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        PanelFiles::new(path.as_ref()).load(&FrameLimits::default())
     }
 }
 
 /// A panel as files that are still to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PanelFiles {
     /// Its name in results.
     pub id: String,
     /// Image files, at least one.
     pub frames: Vec<PathBuf>,
-    /// Image file of the defect-free picture.
+    /// Image file of the defect-free picture. Default: none.
     pub reference: Option<PathBuf>,
+    /// What belongs into its result, by key. Default: nothing.
+    pub tags: BTreeMap<String, String>,
 }
 
 impl PanelFiles {
@@ -90,21 +117,41 @@ impl PanelFiles {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let id = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        PanelFiles { id, frames: vec![path], reference: None }
+        Self::from_files(id, vec![path])
+    }
+
+    /// A panel of several image files, judged together.
+    pub fn from_files(id: impl Into<String>, frames: Vec<PathBuf>) -> Self {
+        PanelFiles { id: id.into(), frames, reference: None, tags: BTreeMap::new() }
+    }
+
+    /// The same panel with the image file of the defect-free picture that each frame is compared with.
+    #[must_use]
+    pub fn with_reference(mut self, reference: impl Into<PathBuf>) -> Self {
+        self.reference = Some(reference.into());
+        self
+    }
+
+    /// The same panel with something about it that belongs into its result, as [`Panel::with_tag`].
+    #[must_use]
+    pub fn with_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(key.into(), value.into());
+        self
     }
 
     /// Reads the files.
     ///
     /// # Errors
     /// As [`Frame::load`] and [`Panel::from_frames`].
-    pub fn load(&self, limits: &FrameLimits) -> Result<Panel> {
-        self.load_with(limits, &mut Buffers::default())
+    pub fn load(&self, limits: &FrameLimits) -> Result<Panel<'static>> {
+        self.load_with(limits, &mut FrameScratch::default())
     }
 
-    fn load_with(&self, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Panel> {
-        let mut load = |path: &PathBuf| Frame::load_with(path, limits, buffers);
+    fn load_with(&self, limits: &FrameLimits, scratch: &mut FrameScratch) -> Result<Panel<'static>> {
+        let mut load = |path: &PathBuf| Frame::load_with(path, limits, scratch);
         let frames = self.frames.iter().map(&mut load).collect::<Result<Vec<_>>>()?;
-        let panel = Panel::from_frames(self.id.as_str(), frames)?;
+        let mut panel = Panel::from_frames(self.id.as_str(), frames)?;
+        panel.tags.clone_from(&self.tags);
         match &self.reference {
             Some(path) => Ok(panel.with_reference(load(path)?)),
             None => Ok(panel),
@@ -117,7 +164,7 @@ impl PanelFiles {
 #[non_exhaustive]
 pub enum PanelInput {
     /// A panel in memory.
-    Loaded(Panel),
+    Loaded(Panel<'static>),
     /// Files to be read.
     Files(PanelFiles),
     /// A panel that is known to be missing something before it is read, for example its reference: it takes its place
@@ -144,6 +191,16 @@ impl PanelInput {
         }
     }
 
+    /// What was attached to the panel, by key.
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        match self {
+            PanelInput::Loaded(panel) => panel.tags(),
+            PanelInput::Files(files) => &files.tags,
+            PanelInput::Missing { .. } => &NONE,
+        }
+    }
+
     /// The first image file, where there is one.
     pub fn image(&self) -> Option<&Path> {
         match self {
@@ -157,21 +214,21 @@ impl PanelInput {
     ///
     /// # Errors
     /// As [`PanelFiles::load`].
-    pub fn into_panel(self, limits: &FrameLimits) -> Result<Panel> {
-        self.into_panel_with(limits, &mut Buffers::default())
+    pub fn into_panel(self, limits: &FrameLimits) -> Result<Panel<'static>> {
+        self.into_panel_with(limits, &mut FrameScratch::default())
     }
 
-    pub(crate) fn into_panel_with(self, limits: &FrameLimits, buffers: &mut Buffers) -> Result<Panel> {
+    pub(crate) fn into_panel_with(self, limits: &FrameLimits, scratch: &mut FrameScratch) -> Result<Panel<'static>> {
         match self {
             PanelInput::Loaded(panel) => Ok(panel),
-            PanelInput::Files(files) => files.load_with(limits, buffers),
+            PanelInput::Files(files) => files.load_with(limits, scratch),
             PanelInput::Missing { image, expected, found, .. } => Err(Error::image(image.display(), expected, found)),
         }
     }
 }
 
-impl From<Panel> for PanelInput {
-    fn from(panel: Panel) -> Self {
+impl From<Panel<'static>> for PanelInput {
+    fn from(panel: Panel<'static>) -> Self {
         PanelInput::Loaded(panel)
     }
 }
@@ -197,5 +254,36 @@ impl From<&Path> for PanelInput {
 impl From<&str> for PanelInput {
     fn from(path: &str) -> Self {
         PathBuf::from(path).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::PixelFormat;
+    use crate::geometry::Size;
+
+    #[test]
+    fn tags_go_from_files_into_the_panel() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        image::GrayImage::new(2, 2).save(&path).unwrap();
+        let files = PanelFiles::new(&path).with_tag("lot", "7").with_tag("lot", "8").with_tag("at", "12:00");
+        let input = PanelInput::from(files);
+        let tags = |tags: &BTreeMap<String, String>| format!("{tags:?}");
+        let panel = input.clone().into_panel(&FrameLimits::default()).unwrap();
+        assert_eq!(tags(input.tags()), r#"{"at": "12:00", "lot": "8"}"#);
+        assert_eq!(tags(panel.tags()), tags(input.tags()));
+    }
+
+    #[test]
+    fn a_borrowed_panel_can_be_kept() {
+        let kept = {
+            let pixels = vec![1u8, 2, 3, 4];
+            let frame = || Frame::new(Size::new(2, 2), PixelFormat::Mono8, &pixels).unwrap();
+            Panel::new("a", frame()).with_reference(frame()).with_tag("lot", "7").into_owned()
+        };
+        assert_eq!((kept.id(), kept.frames().len(), kept.reference().is_some()), ("a", 1, true));
+        assert_eq!(PanelInput::from(kept).tags().len(), 1);
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::options::Precision;
 use crate::error::{Error, Result};
 use crate::head::{OutputConfig, Task};
-use crate::tensor::Preprocess;
+use crate::tensor::{Batch, Preprocess, Step};
 
 /// `model.toml`: what the graph is fed and what its outputs mean. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Manifest {
     /// Which of the two is used unless the user says otherwise. Default: `fp32`.
     #[serde(default, skip_serializing_if = "Precision::is_default")]
     pub precision: Precision,
+    /// Steps that frames go through before they are resized, in this order. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<Step>,
     /// How frames become the input tensor.
     pub input: Preprocess,
     /// What the outputs mean.
@@ -72,6 +75,7 @@ impl Manifest {
             sha256: None,
             int8: None,
             precision: Precision::default(),
+            prepare: Vec::new(),
             input,
             output,
             golden: None,
@@ -94,6 +98,17 @@ impl Manifest {
         }
     }
 
+    /// A batch of `capacity` frames as this manifest wants them: it prepares and resizes what is pushed.
+    pub fn batch(&self, capacity: usize) -> Batch {
+        Batch::new(&self.input, capacity).with_steps(&self.prepare)
+    }
+
+    /// The value of white that it states for the samples of frames, in `[input]` or as a step; `None` where each frame
+    /// has its own.
+    pub fn white(&self) -> Option<u16> {
+        self.input.white.or_else(|| self.prepare.iter().find_map(Step::white))
+    }
+
     /// The manifest as text; what is on its default is left out where it can be.
     pub fn to_toml(&self) -> String {
         // Every field has a form in TOML: a text that cannot be written would be a defect of this type.
@@ -110,6 +125,12 @@ impl Manifest {
         }
         if let Some(problem) = self.input.problem() {
             return Some(("a usable [input] table".to_owned(), problem));
+        }
+        if let Some(problem) = self.prepare.iter().find_map(Step::problem) {
+            return Some(("usable steps in [[prepare]]".to_owned(), problem));
+        }
+        if let Some(found) = Step::contradiction(&self.prepare, self.input.white) {
+            return Some(("one white in [input] and the steps of [[prepare]]".to_owned(), found));
         }
         let below = |folder: &str| {
             let mut parts = Path::new(folder).components().peekable();
@@ -156,6 +177,7 @@ mod tests {
     use super::*;
     use crate::geometry::Size;
     use crate::head::{Activation, Format};
+    use crate::tensor::White;
 
     const MINIMAL: &str =
         "schema = 1\nname = \"m\"\ntask = \"detect\"\n[input]\nsize = [8, 16]\n[output]\nkinds = [\"a\", \"b\"]\n";
@@ -169,8 +191,18 @@ mod tests {
         let m = parse(MINIMAL).unwrap();
         assert_eq!(m.input, Preprocess::new(Size::new(16, 8)));
         assert_eq!((m.output.confidence, m.output.iou, m.output.iou_across), (0.25, 0.5, None));
-        assert_eq!((m.output.format, m.output.activation), (Format::AUTO, Activation::None));
+        assert_eq!((&m.output.format, m.output.activation), (&Format::AUTO, Activation::None));
         assert_eq!(m.input.pad, 114);
+        assert!(m.prepare.is_empty() && !m.to_toml().contains("prepare") && !m.to_toml().contains("white"));
+    }
+
+    #[test]
+    fn steps_are_read_and_written() {
+        let text = MINIMAL.replacen("[input]", "[[prepare]]\nstep = \"white\"\nvalue = 4095\n[input]\nwhite = 4095", 1);
+        let manifest = parse(&text).unwrap();
+        assert_eq!(manifest.prepare, [Step::White(White::new(4095))]);
+        assert!(manifest.prepare[0].files().is_empty(), "it owns no file");
+        assert_eq!(parse(&manifest.to_toml()).unwrap(), manifest);
     }
 
     #[test]
@@ -189,6 +221,17 @@ mod tests {
             ("size =", "mean = [0.0, 0.0]\nsize =", "1 or 3 numbers, found 2"),
             ("size =", "stride = 16\nsize =", "a divisor of the size [8, 16], found 16"),
             ("size =", "stride = 8\nfit = \"crop\"\nsize =", "fit `letterbox` with it"),
+            ("size =", "white = 0\nsize =", "white: expected 1 to 65535, found 0"),
+            ("size =", "white = 70000\nsize =", "line 5"),
+            ("[input]", "[[prepare]]\nstep = \"whiet\"\n[input]", "unknown variant `whiet`, expected"),
+            ("[input]", "[[prepare]]\nvalue = 1\n[input]", "missing field `step`"),
+            ("[input]", "[[prepare]]\nstep = \"white\"\nvlue = 9\n[input]", "unknown field `vlue`, expected `value`"),
+            ("[input]", "[[prepare]]\nstep = \"white\"\nvalue = 0\n[input]", "a value of 1 to 65535, found 0"),
+            (
+                "[input]",
+                "[[prepare]]\nstep = \"white\"\nvalue = 4095\n[input]\nwhite = 1023",
+                "expected one white in [input] and the steps of [[prepare]], found white 1023 and 4095",
+            ),
         ] {
             let message = parse(&MINIMAL.replacen(change, with, 1)).unwrap_err().to_string();
             assert!(message.starts_with("model m/model.toml: expected"), "{message}");

@@ -113,7 +113,7 @@ pub struct PanelError {
     #[source]
     pub error: Error,
     pub(crate) trace: Trace,
-    given: Option<Box<Panel>>,
+    given: Option<Box<Panel<'static>>>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -125,13 +125,13 @@ impl PanelError {
         PanelError { panel, image, error, trace, given: None }
     }
 
-    pub(crate) fn with_panel(mut self, panel: Option<Panel>) -> Self {
+    pub(crate) fn with_panel(mut self, panel: Option<Panel<'static>>) -> Self {
         self.given = panel.map(Box::new);
         self
     }
 
     /// The panel, where it was given in memory: its frames are not lost with the error.
-    pub fn into_panel(self) -> Option<Panel> {
+    pub fn into_panel(self) -> Option<Panel<'static>> {
         self.given.map(|panel| *panel)
     }
 

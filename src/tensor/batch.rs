@@ -1,28 +1,36 @@
 use ndarray::{Array4, ArrayView4, Axis, Slice};
 
-use super::preprocess::{Preprocess, Scratch};
+use super::preprocess::Preprocess;
+use super::step::Step;
+use super::write::Writer;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
-use crate::geometry::Placement;
+use crate::geometry::{Placement, Region, Size};
 
-/// A model's input tensor `[N, C, H, W]` that is filled frame by frame and used again and again.
+/// A model's input tensor `[N, C, H, W]` that is filled frame by frame, or part by part of frames, and used again and
+/// again. [`Manifest::batch`](crate::Manifest::batch) makes the one that a model is fed from.
 pub struct Batch {
-    config: Preprocess,
+    writer: Writer,
     tensor: Array4<f32>,
     placements: Vec<Placement>,
-    scratch: Scratch,
 }
 
 impl Batch {
-    /// Room for `capacity` frames. It grows when more are pushed.
+    /// Room for `capacity` frames that go through no step. It grows when more are pushed.
     pub fn new(config: &Preprocess, capacity: usize) -> Self {
         let (width, height) = (config.size.width as usize, config.size.height as usize);
         Batch {
             tensor: Array4::zeros((capacity.max(1), config.tensor_channels(), height, width)),
-            config: config.clone(),
+            writer: Writer::new(config),
             placements: Vec::with_capacity(capacity),
-            scratch: Scratch::default(),
         }
+    }
+
+    /// The same batch for frames that go through `steps` first: a manifest's `prepare`.
+    #[must_use]
+    pub fn with_steps(mut self, steps: &[Step]) -> Self {
+        self.writer.set_steps(steps);
+        self
     }
 
     /// Number of frames in it.
@@ -42,26 +50,44 @@ impl Batch {
 
     /// Whether the frame's input is of the size of those that are in it. It always is, unless the manifest says fit
     /// `source` or a `stride`.
-    pub fn takes(&self, frame: &Frame) -> bool {
-        let (_, _, height, width) = self.tensor.dim();
-        self.is_empty() || self.input_size(frame) == (width, height)
+    pub fn takes(&self, frame: &Frame<'_>) -> bool {
+        self.takes_region(frame, Region::whole(frame.size()))
     }
 
-    /// Width and height of the frame's input.
-    fn input_size(&self, frame: &Frame) -> (usize, usize) {
-        let model = self.config.placement(frame.size()).model();
-        (model.width as usize, model.height as usize)
+    /// The same for a part of a frame.
+    pub fn takes_region(&self, frame: &Frame<'_>, region: Region) -> bool {
+        let (_, _, height, width) = self.tensor.dim();
+        let Size { width: w, height: h } = self.writer.placement(frame.size(), region).model();
+        self.is_empty() || (w as usize, h as usize) == (width, height)
     }
 
     /// Preprocesses a frame, with its reference where the model compares, into the next place.
     ///
     /// # Errors
-    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when the reference is missing or of another size, or when the batch does not
-    /// [take](Self::takes) the frame. The batch is then as it was.
-    pub fn push(&mut self, frame: &Frame, reference: Option<&Frame>) -> Result<()> {
+    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when a value lies above white, when the reference is missing or of another size, or when the
+    /// batch does not [take](Self::takes) the frame. The batch is then as it was.
+    pub fn push(&mut self, frame: &Frame<'_>, reference: Option<&Frame<'_>>) -> Result<()> {
+        self.push_region(frame, reference, Region::whole(frame.size()))
+    }
+
+    /// Preprocesses a part of a frame, with the same part of its reference, into the next place: as if the part were a
+    /// picture of its own. Nothing is copied before it is resized.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push), and [`ErrorKind::Argument`](crate::ErrorKind::Argument) when the part has no pixel or lies outside of the frame.
+    pub fn push_region(&mut self, frame: &Frame<'_>, reference: Option<&Frame<'_>>, region: Region) -> Result<()> {
+        if !region.is_in(frame.size()) {
+            let Region { x, y, size } = region;
+            return Err(Error::argument(format!(
+                "image {}: expected a part of its {} pixels, found {size} at ({x}, {y})",
+                frame.name(),
+                frame.size()
+            )));
+        }
         let at = self.len();
         let (capacity, c, h, w) = self.tensor.dim();
-        let (width, height) = self.input_size(frame);
+        let model = self.writer.placement(frame.size(), region).model();
+        let (width, height) = (model.width as usize, model.height as usize);
         if (h, w) != (height, width) {
             if at > 0 {
                 let other = format!("{width} x {height} among {w} x {h}");
@@ -78,22 +104,9 @@ impl Batch {
         let mut slot = self.tensor.index_axis_mut(Axis(0), at);
         // The array is in standard layout, so a part of its first axis is one slice.
         let out = slot.as_slice_mut().unwrap_or_default();
-        let placement = self.config.write(frame, reference, &mut self.scratch, out)?;
+        let placement = self.writer.write(frame, region, reference, out)?;
         self.placements.push(placement);
         Ok(())
-    }
-
-    pub(crate) fn takes_region(&self, frame: &Frame, _region: &crate::geometry::Region) -> bool {
-        self.takes(frame)
-    }
-
-    pub(crate) fn push_region(
-        &mut self,
-        frame: &Frame,
-        reference: Option<&Frame>,
-        _region: &crate::geometry::Region,
-    ) -> Result<()> {
-        self.push(frame, reference)
     }
 
     /// The filled part of the tensor.
@@ -110,14 +123,13 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Pixels;
-    use crate::geometry::Size;
+    use crate::frame::PixelFormat::{Mono8, Rgb8};
 
     #[test]
     fn frames_of_other_sizes_do_not_leak_into_each_other() {
         let config = Preprocess::new(Size::new(8, 8));
-        let white = Frame::new(8, 8, Pixels::Gray8(vec![255; 64])).unwrap();
-        let flat = Frame::new(8, 2, Pixels::Rgb8(vec![10; 48])).unwrap();
+        let white = Frame::new(Size::new(8, 8), Mono8, vec![255u8; 64]).unwrap();
+        let flat = Frame::new(Size::new(8, 2), Rgb8, vec![10u8; 48]).unwrap();
         let mut alone = Batch::new(&config, 1);
         alone.push(&flat, None).unwrap();
         let mut reused = Batch::new(&config, 1);
@@ -135,8 +147,8 @@ mod tests {
     #[test]
     fn inputs_of_other_sizes_go_into_batches_of_their_own() {
         let config = Preprocess { stride: Some(4), ..Preprocess::new(Size::new(8, 8)) };
-        let square = Frame::new(8, 8, Pixels::Gray8(vec![255; 64])).unwrap();
-        let flat = Frame::new(8, 2, Pixels::Gray8(vec![10; 16])).unwrap();
+        let square = Frame::new(Size::new(8, 8), Mono8, vec![255u8; 64]).unwrap();
+        let flat = Frame::new(Size::new(8, 2), Mono8, vec![10u8; 16]).unwrap();
         let mut batch = Batch::new(&config, 2);
         batch.push(&square, None).unwrap();
         assert!(batch.takes(&square) && !batch.takes(&flat));

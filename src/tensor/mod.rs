@@ -1,15 +1,28 @@
 //! From frames to a model's input tensor: `[N, C, H, W]`, `f32`, rows from the top.
+//!
+//! From the bottom up: `simd` and `pixel` (samples, levels, who takes rows), `channels` (colours taken apart), `kernel`
+//! (a resampling kernel a file), `step` (a step before resizing a file), `preprocess` and `fit` (what a manifest says, and
+//! where a frame lies in the input), `norm` and `planes` (numbers of the tensor), `write` (a part of a frame through all
+//! of it), `batch`.
+//!
+//! A new kernel is one file in `kernel/` and its registration in `kernel/mod.rs`; a new step is one file in `step/` and its
+//! registration in `step/mod.rs`. Both say how.
 
-mod area;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
 mod batch;
-mod convolve;
-mod linear;
+mod channels;
+mod fit;
+mod kernel;
+mod norm;
+mod pixel;
+mod planes;
 mod preprocess;
-mod resize;
-mod value;
+mod simd;
+mod step;
+mod write;
 
 pub use batch::Batch;
-pub use preprocess::{Channels, Fit, Kernel, Preprocess};
-pub(crate) use value::vectorised;
+pub use fit::Fit;
+pub use kernel::Kernel;
+pub use preprocess::{Channels, Preprocess};
+pub(crate) use simd::vectorised;
+pub use step::{Step, White};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use panelqc::{Frame, Panel, PanelReport, Pixels};
+use panelqc::{Frame, Panel, PanelReport, PixelFormat, Size};
 pub(crate) use program::Program;
 pub(crate) use render::{board, cell};
 
@@ -63,9 +63,10 @@ pub(crate) fn write_cells(folder: &Path, count: u32) {
 }
 
 /// A picture of one cell, in memory; every other one with a dark part.
-pub(crate) fn cell_panel(seed: u32) -> Panel {
+pub(crate) fn cell_panel(seed: u32) -> Panel<'static> {
     let image = cell(seed, seed % 2 == 1);
-    Panel::new(format!("panel {seed}"), Frame::new(300, 300, Pixels::Gray8(image.into_raw())).unwrap())
+    let frame = Frame::new(Size::new(300, 300), PixelFormat::Mono8, image.into_raw()).unwrap();
+    Panel::new(format!("panel {seed}"), frame)
 }
 
 /// A report with the timings taken out.

@@ -55,7 +55,7 @@ impl Case {
     }
 
     /// The panels, read.
-    pub(super) fn loaded(&self) -> Result<Vec<Panel>, Failure> {
+    pub(super) fn loaded(&self) -> Result<Vec<Panel<'static>>, Failure> {
         Ok(self.panels().iter().map(|panel| panel.load(&FrameLimits::default())).collect::<panelqc::Result<_>>()?)
     }
 }

@@ -9,7 +9,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::TensorRef;
-use panelqc::{Batch, Manifest};
+use panelqc::Manifest;
 use serde_json::json;
 
 use super::Failure;
@@ -105,7 +105,7 @@ struct Work {
 
 impl Work {
     fn new(case: &Case, manifest: &Manifest) -> Result<Self, Failure> {
-        let mut batch = Batch::new(&manifest.input, 1);
+        let mut batch = manifest.batch(1);
         let mut tensors = Vec::new();
         for panel in case.loaded()? {
             batch.clear();

@@ -3,7 +3,7 @@ use std::hint::black_box;
 use fast_image_resize as fir;
 use fir::images::{TypedImage, TypedImageRef};
 use fir::pixels::{U8, U8x3};
-use panelqc::{Batch, Channels, Fit, Frame, Kernel, Pixels, Preprocess, Size};
+use panelqc::{Batch, Channels, Fit, Frame, Kernel, PixelView, Preprocess, Size};
 use serde_json::json;
 
 use super::Failure;
@@ -29,7 +29,7 @@ pub(super) fn serve(cases: &str) -> Result<(), Failure> {
         };
         let (mut bilinear, mut linear, mut peer) =
             (config(Kernel::Bilinear), config(Kernel::OpencvLinear), Peer::default());
-        let of = |step: &mut dyn FnMut(&Frame) -> Result<(), Failure>| {
+        let of = |step: &mut dyn FnMut(&Frame<'_>) -> Result<(), Failure>| {
             mean_seconds(time.div_f64(3.0), 3, |i| step(frames[i % frames.len()])).map(|seconds| seconds * 1e3)
         };
         Ok(json!({
@@ -40,7 +40,7 @@ pub(super) fn serve(cases: &str) -> Result<(), Failure> {
     })
 }
 
-fn push(batch: &mut Batch, frame: &Frame) -> Result<(), Failure> {
+fn push(batch: &mut Batch, frame: &Frame<'_>) -> Result<(), Failure> {
     batch.clear();
     batch.push(black_box(frame), None)?;
     black_box(batch.view());
@@ -56,8 +56,9 @@ struct Peer {
 }
 
 impl Peer {
-    fn write(&mut self, frame: &Frame) -> Result<(), Failure> {
-        let (Pixels::Gray8(values) | Pixels::Rgb8(values)) = frame.pixels() else { return Err("8 bits".into()) };
+    fn write(&mut self, frame: &Frame<'_>) -> Result<(), Failure> {
+        let PixelView::Eight(view) = frame.pixels() else { return Err("8 bits".into()) };
+        let values = view.as_slice().ok_or("no padding")?;
         let (size, channels) = ((frame.width(), frame.height()), frame.channels());
         let pixels = (SIDE * SIDE) as usize;
         self.resized.resize(pixels * channels, 0);

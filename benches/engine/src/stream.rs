@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use panelqc::{Inspector, Model, ModelOptions, Panel, PanelInput, Pixels, Precision, init_runtime};
+use panelqc::{Frame, Inspector, Model, ModelOptions, Panel, PanelInput, Precision, init_runtime};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -112,13 +112,10 @@ impl std::ops::Add for Window {
     }
 }
 
-fn bytes(panel: &Panel) -> usize {
+fn bytes(panel: &Panel<'_>) -> usize {
     let frames = panel.frames().iter().chain(panel.reference());
-    frames
-        .map(|frame| match frame.pixels() {
-            Pixels::Gray8(v) | Pixels::Rgb8(v) => v.len(),
-            Pixels::Gray16(v) | Pixels::Rgb16(v) => 2 * v.len(),
-            _ => 0,
-        })
-        .sum()
+    let bytes = |frame: &Frame<'_>| {
+        frame.size().area() as usize * frame.channels() * frame.format().storage_bits() as usize / 8
+    };
+    frames.map(bytes).sum()
 }

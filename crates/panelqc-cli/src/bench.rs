@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use panelqc::{
-    Batch, FrameLimits, Inspector, Model, Outputs, Panel, PanelInput, Provider, Timings, find_panels, init_runtime,
+    FrameLimits, Inspector, Model, Outputs, Panel, PanelInput, Provider, Timings, find_panels, init_runtime,
 };
 use panelqc_eval::metrics::{Percentiles, StageTimes};
 use serde::Serialize;
@@ -122,7 +122,7 @@ fn through(inspector: &Inspector, panels: &[PanelInput]) -> Result<f64, Failure>
 
 /// Seconds of reading and decoding a panel plus those of running the model on it, without anything around them.
 fn alone(model: &Model, panels: &[PanelInput]) -> Result<f64, Failure> {
-    let mut batch = Batch::new(&model.manifest().input, 1);
+    let mut batch = model.manifest().batch(1);
     let mut outputs = Outputs::default();
     let mut seconds = 0.0;
     for input in panels {
@@ -154,7 +154,7 @@ fn one_by_one(inspector: &Inspector, panels: &[PanelInput]) -> Result<(Vec<f64>,
     Ok((times, stages))
 }
 
-fn load(input: &PanelInput) -> Result<Panel, Failure> {
+fn load(input: &PanelInput) -> Result<Panel<'static>, Failure> {
     Ok(input.clone().into_panel(&FrameLimits::default())?)
 }
 

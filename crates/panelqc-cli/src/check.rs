@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use panelqc::{Frame, Inspector, Panel, Pixels, Policy, Size, init_runtime};
+use panelqc::{Frame, Inspector, Panel, PixelFormat, Policy, init_runtime};
 use panelqc_eval::Golden;
 
 use super::Failure;
@@ -39,8 +39,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     writeln!(out, "kinds     {}", kinds.join(", "))?;
 
     // A gray picture of the model's own size: the graph has to run on it and give numbers that decode.
-    let Size { width, height } = manifest.input.size;
-    let gray = Frame::new(width, height, Pixels::Gray8(vec![127; width as usize * height as usize]))?;
+    let (size, pixels) = (manifest.input.size, manifest.input.size.area() as usize);
+    let gray = match manifest.white() {
+        Some(white) if white > 255 => Frame::new(size, PixelFormat::Mono16, vec![white / 2; pixels])?,
+        white => Frame::new(size, PixelFormat::Mono8, vec![(white.unwrap_or(255) / 2) as u8; pixels])?,
+    };
     let mut panel = Panel::new("gray", gray.clone());
     if manifest.input.reference {
         panel = panel.with_reference(gray);

@@ -22,6 +22,6 @@ pub(super) fn add(
     Ok(page.add(report, label, &frames)?)
 }
 
-pub(super) fn frames(files: &[PathBuf]) -> Result<Vec<Frame>, Failure> {
+pub(super) fn frames(files: &[PathBuf]) -> Result<Vec<Frame<'static>>, Failure> {
     Ok(files.iter().map(|file| Frame::load(file, &FrameLimits::default())).collect::<Result<_, _>>()?)
 }

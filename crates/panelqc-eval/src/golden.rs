@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use panelqc::{Batch, Defect, Error, FrameLimits, Inspector, Kind, Model, Panel, PanelFiles, PixelBox, Result};
+use panelqc::{Defect, Error, FrameLimits, Inspector, Kind, Model, Panel, PanelFiles, PixelBox, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -190,11 +190,8 @@ impl Golden {
     }
 
     fn replay_one(&self, inspector: &Inspector, entry: &Entry) -> Result<Replay> {
-        let files = PanelFiles {
-            id: entry.image.clone(),
-            frames: vec![self.folder.join(&entry.image)],
-            reference: entry.reference.as_ref().map(|name| self.folder.join(name)),
-        };
+        let mut files = PanelFiles::from_files(entry.image.as_str(), vec![self.folder.join(&entry.image)]);
+        files.reference = entry.reference.as_ref().map(|name| self.folder.join(name));
         let panel = files.load(&FrameLimits::default())?;
         let (got, want) = (tensor(inspector, &panel)?, &self.tensors[&entry.image]);
         let mut problems = Vec::new();
@@ -233,8 +230,8 @@ impl Golden {
 }
 
 /// The input tensor of a panel's first frame.
-fn tensor(inspector: &Inspector, panel: &Panel) -> Result<Vec<f32>> {
-    let mut batch = Batch::new(&inspector.model().manifest().input, 1);
+fn tensor(inspector: &Inspector, panel: &Panel<'_>) -> Result<Vec<f32>> {
+    let mut batch = inspector.model().manifest().batch(1);
     batch.push(&panel.frames()[0], panel.reference())?;
     Ok(batch.view().iter().copied().collect())
 }

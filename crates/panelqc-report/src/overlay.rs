@@ -2,7 +2,7 @@ use std::path::Path;
 
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage};
-use panelqc::{Defect, Error, Frame, PanelReport, Pixels, Result, Verdict};
+use panelqc::{Defect, Error, Frame, PanelReport, Result, Verdict};
 
 /// Draws results into a copy of the frame: a banner with the verdict above the picture, a box around each defect, and
 /// a label with kind and confidence. Boxes are bright with a dark rim and labels lie on a dark plate, so both can be
@@ -37,7 +37,7 @@ impl Overlay {
     }
 
     /// Draws the defects of frame `index` of a panel onto that frame.
-    pub fn draw(&self, frame: &Frame, index: usize, report: &PanelReport) -> RgbImage {
+    pub fn draw(&self, frame: &Frame<'_>, index: usize, report: &PanelReport) -> RgbImage {
         let (width, height) = (frame.width(), frame.height());
         // Line and text sizes grow with the picture, so that they can be read when it is fitted to a screen.
         let unit = (width.max(height) as f32 / 640.0).max(1.0);
@@ -229,23 +229,10 @@ fn segment(canvas: &mut RgbImage, [x0, y0]: [f32; 2], [x1, y1]: [f32; 2], width:
     }
 }
 
-fn paste(canvas: &mut RgbImage, frame: &Frame, top: u32) {
-    let width = frame.width() as usize;
-    let start = top as usize * width * 3;
-    let out = &mut canvas.as_mut()[start..];
-    let repeat = |out: &mut [u8], values: &mut dyn Iterator<Item = u8>| {
-        for (pixel, value) in out.chunks_exact_mut(3).zip(values) {
-            pixel.fill(value);
-        }
-    };
-    let high = |v: &u16| (v >> 8) as u8;
-    match frame.pixels() {
-        Pixels::Gray8(v) => repeat(out, &mut v.iter().copied()),
-        Pixels::Gray16(v) => repeat(out, &mut v.iter().map(high)),
-        Pixels::Rgb8(v) => out.copy_from_slice(v),
-        Pixels::Rgb16(v) => out.iter_mut().zip(v).for_each(|(o, v)| *o = high(v)),
-        // Pixels of a kind that this version does not know: the defects lie on a dark plate.
-        _ => {}
+fn paste(canvas: &mut RgbImage, frame: &Frame<'_>, top: u32) {
+    let row = frame.width() as usize * 3;
+    for (y, out) in canvas.chunks_exact_mut(row).skip(top as usize).enumerate() {
+        frame.rgb8_row(y, out);
     }
 }
 

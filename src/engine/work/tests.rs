@@ -2,7 +2,11 @@ use super::*;
 use crate::defect::Defect;
 use crate::engine::Inspector;
 use crate::error::ErrorKind;
-use crate::frame::Pixels;
+use crate::frame::{PixelFormat, PixelView};
+
+fn mono8(side: u32, pixels: Vec<u8>) -> Result<Frame<'static>> {
+    Frame::new(Size::new(side, side), PixelFormat::Mono8, pixels)
+}
 
 #[test]
 fn a_panic_in_a_worker_is_an_error_of_its_panels_and_stops_nothing_else() {
@@ -11,7 +15,7 @@ fn a_panic_in_a_worker_is_an_error_of_its_panels_and_stops_nothing_else() {
     // A panel that cannot be made from outside: a worker runs into its missing frame and panics.
     let panel = |i: usize| match i % 4 {
         2 => Panel::without_frames(format!("{i}")),
-        _ => Panel::new(format!("{i}"), Frame::new(300, 300, Pixels::Gray8(vec![i as u8; 90_000])).unwrap()),
+        _ => Panel::new(format!("{i}"), mono8(300, vec![i as u8; 90_000]).unwrap()),
     };
     for (batch, lost) in [(1, vec![2, 6, 10]), (2, vec![2, 3, 6, 7, 10, 11])] {
         let inspector = Inspector::builder(Arc::clone(&model)).threads(2).batch(batch).build().unwrap();
@@ -47,7 +51,7 @@ impl Plan for Halves {
 }
 
 /// A board of 640x640 with traces, pads, and five defects: one of them where the halves overlap.
-fn board() -> Panel {
+fn board() -> Panel<'static> {
     let mut template = vec![255u8; 640 * 640];
     let rect = |pixels: &mut Vec<u8>, (x, y, w, h): (usize, usize, usize, usize), value: u8| {
         (y..y + h).for_each(|y| pixels[y * 640 + x..y * 640 + x + w].fill(value));
@@ -57,7 +61,7 @@ fn board() -> Panel {
     for (x, y) in [(60, 128), (200, 278), (318, 378), (430, 178), (560, 478)] {
         rect(&mut test, (x, y, 12, 18), 255);
     }
-    let frame = |pixels| Frame::new(640, 640, Pixels::Gray8(pixels)).unwrap();
+    let frame = |pixels| mono8(640, pixels).unwrap();
     Panel::new("board", frame(test)).with_reference(frame(template))
 }
 
@@ -86,10 +90,10 @@ fn two_views_that_overlap_give_the_defects_of_the_whole_frame() {
 fn a_hook_gets_the_frames_that_were_inspected() {
     let model = Model::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/solar-cell")).unwrap();
     let inspector = Inspector::builder(model).threads(2).build().unwrap();
-    let panel = |i: u8| Panel::new(format!("{i}"), Frame::new(300, 300, Pixels::Gray8(vec![i; 90_000])).unwrap());
+    let panel = |i: u8| Panel::new(format!("{i}"), mono8(300, vec![i; 90_000]).unwrap());
     let seen = inspector.inspect_batch((0..6).map(panel)).with_panels(|report, panel| {
-        let Pixels::Gray8(values) = panel.frames()[0].pixels() else { return None };
-        Some((report.panel.clone(), panel.id().to_owned(), values[7]))
+        let PixelView::Eight(view) = panel.frames()[0].pixels() else { return None };
+        Some((report.panel.clone(), panel.id().to_owned(), view.row(0)[7]))
     });
     for (i, result) in seen.enumerate() {
         let (report, seen) = result.unwrap();
@@ -114,7 +118,7 @@ fn a_panel_from_memory_comes_back_with_its_error() {
     let model = Model::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/pcb")).unwrap();
     let inspector = Inspector::builder(model).threads(1).build().unwrap();
     // The model compares, and there is nothing to compare with.
-    let lonely = Panel::new("lonely", Frame::new(640, 640, Pixels::Gray8(vec![9; 640 * 640])).unwrap());
+    let lonely = Panel::new("lonely", mono8(640, vec![9; 640 * 640]).unwrap());
     let failed = inspector.inspect_batch([lonely.clone()]).next().unwrap().unwrap_err();
     assert_eq!(failed.into_panel(), Some(lonely));
 }

@@ -146,8 +146,8 @@ impl Fixture {
     }
 }
 
-fn frame(image: &GrayImage) -> Result<Frame, Failure> {
-    Ok(Frame::new(image.width(), image.height(), Pixels::Gray8(image.as_raw().clone()))?)
+fn frame(image: &GrayImage) -> Result<Frame<'static>, Failure> {
+    Ok(Frame::new(Size::new(image.width(), image.height()), PixelFormat::Mono8, image.as_raw().clone())?)
 }
 
 /// The same in two near grays.

@@ -25,8 +25,9 @@ pub fn read_deeppcb(folder: &Path) -> Result<Vec<Sample>> {
             continue;
         }
         let label = Label::Boxes(labels_of(&labels)?);
-        let reference = Some(board.join(format!("{stem}_temp.jpg")));
-        samples.push(Sample { files: PanelFiles { id: image.id, frames: vec![image.path], reference }, label });
+        let reference = board.join(format!("{stem}_temp.jpg"));
+        let files = PanelFiles::from_files(image.id, vec![image.path]).with_reference(reference);
+        samples.push(Sample { files, label });
     }
     if samples.is_empty() {
         return Err(Error::labels(
@@ -46,7 +47,7 @@ pub fn templates(samples: &[Sample]) -> Vec<Sample> {
         let reference = sample.files.reference.clone()?;
         let id = &sample.files.id;
         let id = format!("{}_temp", id.strip_suffix("_test").unwrap_or(id));
-        let files = PanelFiles { id, frames: vec![reference.clone()], reference: Some(reference) };
+        let files = PanelFiles::from_files(id, vec![reference.clone()]).with_reference(reference);
         Some(Sample { files, label: Label::Boxes(Vec::new()) })
     };
     samples.iter().filter_map(template).collect()

@@ -47,7 +47,7 @@ pub struct Sample {
 impl Sample {
     /// A panel of one image without a reference.
     fn of_image(id: String, image: impl Into<std::path::PathBuf>, label: Label) -> Self {
-        Sample { files: PanelFiles { id, frames: vec![image.into()], reference: None }, label }
+        Sample { files: PanelFiles::from_files(id, vec![image.into()]), label }
     }
 }
 

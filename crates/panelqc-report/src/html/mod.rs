@@ -360,7 +360,7 @@ fn shown(guarantee: &Guarantee) -> io::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use panelqc::Pixels;
+    use panelqc::PixelFormat;
 
     const NASTY: &str = "<script>alert(1)</script>\"&'\u{2028}--><!--";
 
@@ -378,7 +378,7 @@ mod tests {
     }
 
     /// A picture that no compression makes small.
-    fn noise(width: u32, height: u32, seed: u32) -> Frame {
+    fn noise(width: u32, height: u32, seed: u32) -> Frame<'static> {
         let mut state = seed.wrapping_mul(2_654_435_761) | 1;
         let values = std::iter::repeat_with(|| {
             state ^= state << 13;
@@ -386,7 +386,8 @@ mod tests {
             state ^= state << 5;
             (state >> 24) as u8
         });
-        Frame::new(width, height, Pixels::Gray8(values.take((width * height) as usize).collect())).unwrap()
+        let values: Vec<u8> = values.take((width * height) as usize).collect();
+        Frame::new(Size::new(width, height), PixelFormat::Mono8, values).unwrap()
     }
 
     fn page(report: HtmlReport) -> String {
@@ -472,14 +473,16 @@ mod tests {
     #[test]
     fn frames_of_every_kind_become_pictures() {
         let frames = [
-            Frame::new(2, 1, Pixels::Gray16(vec![0, 65_535])).unwrap(),
-            Frame::new(1, 1, Pixels::Rgb8(vec![255, 0, 0])).unwrap(),
-            Frame::new(1000, 1, Pixels::Rgb16(vec![30_000; 3000])).unwrap(),
+            Frame::new(Size::new(2, 1), PixelFormat::Mono16, vec![0u16, 65_535]).unwrap(),
+            Frame::new(Size::new(1, 1), PixelFormat::Rgb8, vec![255u8, 0, 0]).unwrap(),
+            Frame::new(Size::new(1000, 1), PixelFormat::Rgb16, vec![30_000u16; 3000]).unwrap(),
+            Frame::strided(Size::new(2, 1), PixelFormat::Mono12, vec![0u16, 4095, 9], 3).unwrap(),
+            Frame::strided(Size::new(1, 1), PixelFormat::Bgr8, vec![0u8, 0, 255, 9], 4).unwrap(),
         ];
         let mut report = HtmlReport::new("t", HtmlOptions::default());
         report.add_line(&line("p", &json!({})), None, &frames).unwrap();
         let data = data(&page(report));
-        let shades: Vec<Vec<u8>> = (0..3)
+        let shades: Vec<Vec<u8>> = (0..5)
             .map(|at| {
                 let jpeg = BASE64_STANDARD.decode(data["panels"][0]["pictures"][at]["jpeg"].as_str().unwrap()).unwrap();
                 image::load_from_memory(&jpeg).unwrap().into_rgb8().into_raw()
@@ -488,6 +491,7 @@ mod tests {
         assert!(shades[0][0] < 20 && shades[0][3] > 235, "{:?}", shades[0]);
         assert!(shades[1][0] > 235 && shades[1][1] < 20, "{:?}", shades[1]);
         assert!(shades[2].len() == 640 * 3 && shades[2][0].abs_diff(117) < 4, "{:?}", &shades[2][..3]);
+        assert_eq!((&shades[3], &shades[4]), (&shades[0], &shades[1]), "12 bits, and blue first");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, Rgb, imageops};
-use panelqc::{Error, Frame, Pixels, Result};
+use panelqc::{Error, Frame, PixelView, Result, level8};
 
 /// JPEG quality, 1 to 100: fine scratches stay, and a picture of 640 pixels has some 40 kB.
 const QUALITY: u8 = 80;
@@ -15,29 +15,38 @@ pub(super) struct Picture {
 
 impl Picture {
     /// The frame with a long edge of at most `edge` pixels, in 8 bits.
-    pub(super) fn new(frame: &Frame, edge: u32) -> Result<Self> {
+    pub(super) fn new(frame: &Frame<'_>, edge: u32) -> Result<Self> {
         let size = (frame.width(), frame.height());
         let (width, height) = fitted(size, edge);
         // A macro, because the trait that `thumbnail` asks of a value is not public.
         macro_rules! small {
-            ($pixel:ty, $values:expr) => {
-                ImageBuffer::<$pixel, _>::from_raw(size.0, size.1, $values.as_slice())
-                    .map(|view| imageops::thumbnail(&view, width, height))
+            ($pixel:ty, $view:expr) => {
+                ImageBuffer::<$pixel, _>::from_raw(size.0, size.1, &$view.to_tight()[..])
+                    .map(|view| imageops::thumbnail(&view, width, height).into_raw())
             };
         }
-        let small = match frame.pixels() {
-            Pixels::Gray8(v) => small!(Luma<u8>, v).map(DynamicImage::ImageLuma8),
-            Pixels::Gray16(v) => {
-                small!(Luma<u16>, v).map(|i| DynamicImage::ImageLuma8(DynamicImage::ImageLuma16(i).into_luma8()))
-            }
-            Pixels::Rgb8(v) => small!(Rgb<u8>, v).map(DynamicImage::ImageRgb8),
-            Pixels::Rgb16(v) => {
-                small!(Rgb<u16>, v).map(|i| DynamicImage::ImageRgb8(DynamicImage::ImageRgb16(i).into_rgb8()))
-            }
-            // Pixels of a kind that this version does not know.
-            _ => None,
+        let (white, gray) = (frame.white(), frame.channels() == 1);
+        let level = |value: u16| level8(value, white);
+        let levels = |values: Vec<u16>| values.into_iter().map(level).collect();
+        let values: Option<Vec<u8>> = match (frame.pixels(), gray) {
+            (PixelView::Eight(view), true) => small!(Luma<u8>, view),
+            (PixelView::Eight(view), false) => small!(Rgb<u8>, view),
+            (PixelView::Sixteen(view), true) => small!(Luma<u16>, view).map(levels),
+            (PixelView::Sixteen(view), false) => small!(Rgb<u16>, view).map(levels),
         };
-        let small = small.ok_or_else(|| Error::internal("a frame of pixels that cannot be drawn".to_owned()))?;
+        let small = values.and_then(|mut values| {
+            if frame.format().storage_bits() == 8 && white != u16::from(u8::MAX) {
+                values.iter_mut().for_each(|value| *value = level(u16::from(*value)));
+            }
+            if frame.format().is_reversed() {
+                values.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| pixel.reverse());
+            }
+            Some(match gray {
+                true => DynamicImage::ImageLuma8(ImageBuffer::from_raw(width, height, values)?),
+                false => DynamicImage::ImageRgb8(ImageBuffer::from_raw(width, height, values)?),
+            })
+        });
+        let small = small.ok_or_else(|| Error::internal("a frame with too few pixels".to_owned()))?;
         let jpeg = encode(&small)?;
         Ok(Picture { width: size.0, height: size.1, jpeg, edge: small.width().max(small.height()) })
     }

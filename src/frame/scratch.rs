@@ -1,25 +1,25 @@
 use super::panel::Panel;
-use super::pixels::Pixels;
+use super::samples::{Memory, Numbers};
 
 /// Memory for files and pixels that is used again from image to image; one for each worker. The system gives pages
 /// back and takes them anew for every large picture otherwise.
 #[derive(Default)]
-pub(crate) struct Buffers {
+pub(crate) struct FrameScratch {
     /// An image file.
     pub(super) file: Vec<u8>,
-    eight: Spare<u8>,
-    sixteen: Spare<u16>,
+    eight: Pictures<u8>,
+    sixteen: Pictures<u16>,
 }
 
 /// Memory of pictures that nobody looks at any more.
 #[derive(Default)]
-struct Spare<T> {
+struct Pictures<T> {
     idle: Vec<Vec<T>>,
     /// How many were taken since the job began.
     taken: usize,
 }
 
-impl Buffers {
+impl FrameScratch {
     /// Begins a job. What is not brought back of the one before, as its picture was damaged, is lost.
     pub(crate) fn begin(&mut self) {
         (self.eight.taken, self.sixteen.taken) = (0, 0);
@@ -36,17 +36,19 @@ impl Buffers {
     }
 
     /// Takes the memory of a panel's pictures.
-    pub(crate) fn take_back(&mut self, panel: Panel) {
-        for pixels in panel.into_pixels() {
-            match pixels {
-                Pixels::Gray8(values) | Pixels::Rgb8(values) => self.eight.put_back(values),
-                Pixels::Gray16(values) | Pixels::Rgb16(values) => self.sixteen.put_back(values),
+    pub(crate) fn take_back(&mut self, panel: Panel<'_>) {
+        for samples in panel.into_samples() {
+            match samples.0 {
+                Numbers::Eight(Memory::Owned(values)) => self.eight.put_back(values),
+                Numbers::Sixteen(Memory::Owned(values)) => self.sixteen.put_back(values),
+                // It is not this worker's.
+                Numbers::Eight(_) | Numbers::Sixteen(_) => {}
             }
         }
     }
 }
 
-impl<T: Copy + Default> Spare<T> {
+impl<T: Copy + Default> Pictures<T> {
     fn take(&mut self, len: usize) -> Vec<T> {
         self.taken += 1;
         let Some(mut values) = self.idle.pop() else { return vec![T::default(); len] };
@@ -67,40 +69,41 @@ impl<T: Copy + Default> Spare<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Frame;
+    use crate::frame::{Frame, PixelFormat};
+    use crate::geometry::Size;
 
-    fn panel(values: Vec<u8>) -> Panel {
-        Panel::new("a", Frame::new(2, 2, Pixels::Rgb8(values)).unwrap())
+    fn panel(values: Vec<u8>) -> Panel<'static> {
+        Panel::new("a", Frame::new(Size::new(2, 2), PixelFormat::Rgb8, values).unwrap())
     }
 
     #[test]
     fn memory_comes_back_empty() {
-        let mut buffers = Buffers::default();
-        let mut values = buffers.eight(12);
+        let mut scratch = FrameScratch::default();
+        let mut values = scratch.eight(12);
         values.fill(7);
         let place = values.as_ptr();
-        buffers.take_back(panel(values));
-        let again = buffers.eight(6);
+        scratch.take_back(panel(values));
+        let again = scratch.eight(6);
         assert_eq!((again.as_ptr(), again.as_slice()), (place, [0; 6].as_slice()));
-        assert_eq!(buffers.eight(3), [0; 3], "another one where none is left");
-        assert_eq!(buffers.sixteen(2), [0; 2]);
+        assert_eq!(scratch.eight(3), [0; 3], "another one where none is left");
+        assert_eq!(scratch.sixteen(2), [0; 2]);
     }
 
     #[test]
     fn memory_from_elsewhere_is_not_kept() {
-        let mut buffers = Buffers::default();
+        let mut scratch = FrameScratch::default();
         for _ in 0..3 {
-            buffers.begin();
+            scratch.begin();
             // One of a damaged picture, one that comes back, and two pictures that were read otherwise.
-            drop(buffers.eight(12));
-            let own = buffers.eight(12);
-            buffers.take_back(panel(own));
-            buffers.take_back(panel(vec![1; 12]));
-            buffers.take_back(panel(vec![2; 12]));
-            assert!(buffers.eight.idle.len() <= 2, "{}", buffers.eight.idle.len());
+            drop(scratch.eight(12));
+            let own = scratch.eight(12);
+            scratch.take_back(panel(own));
+            scratch.take_back(panel(vec![1; 12]));
+            scratch.take_back(panel(vec![2; 12]));
+            assert!(scratch.eight.idle.len() <= 2, "{}", scratch.eight.idle.len());
         }
-        buffers.begin();
-        buffers.take_back(panel(vec![3; 12]));
-        assert_eq!(buffers.eight.idle.len(), 2);
+        scratch.begin();
+        scratch.take_back(panel(vec![3; 12]));
+        assert_eq!(scratch.eight.idle.len(), 2);
     }
 }

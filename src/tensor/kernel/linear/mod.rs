@@ -6,11 +6,15 @@
 
 use std::ops::Range;
 
-use super::resize::Source;
-use super::value::{Sink, Value, split, vectorised};
+use crate::frame::View;
+use crate::geometry::Size;
+use crate::tensor::channels::split;
+use crate::tensor::pixel::{Sample, Sink};
+use crate::tensor::simd::vectorised;
 
-/// Width and height.
-type Size = (usize, usize);
+mod pairs;
+
+use pairs::Pairs;
 
 /// Tables and lines that are used again from picture to picture.
 #[derive(Default)]
@@ -92,30 +96,31 @@ fn taps(from: usize, to: usize, shares: Shares, across: bool, out: &mut Vec<Tap>
     }));
 }
 
-impl<T: Value> Linear<T> {
-    /// Resizes `source` to `to` (width, height), and gives the wanted `rows` of the result.
+impl<T: Sample> Linear<T> {
+    /// Resizes `source` to `to`, and gives the wanted `rows` of the result.
     pub(super) fn run(
         &mut self,
-        source: Source<'_, T>,
-        to: (usize, usize),
+        source: View<'_, T>,
+        to: Size,
         shares: Shares,
         rows: Range<usize>,
         sink: &mut impl Sink,
     ) {
-        let from = source.size;
-        let wanted = Some((from, to, shares));
+        let (from, channels, width) = (source.width(), source.channels(), to.width as usize);
+        let wanted = Some((source.size(), to, shares));
         if self.made_for != wanted {
             self.made_for = wanted;
-            taps(from.0, to.0, shares, true, &mut self.columns);
-            taps(from.1, to.1, shares, false, &mut self.rows);
-            self.pairs.fill(&self.columns, from.0);
+            taps(from, width, shares, true, &mut self.columns);
+            taps(source.height(), to.height as usize, shares, false, &mut self.rows);
+            self.pairs.fill(&self.columns, from);
         }
-        let stride = from.0 + PART * PARTS;
-        self.planes.resize(stride * source.channels, T::default());
+        let stride = from + pairs::SPARE;
+        self.planes.resize(stride * channels, T::default());
         (self.upper.row, self.lower.row) = (None, None);
-        let whole = T::EIGHT_BITS && shares != Shares::Torch;
-        let level: fn(T) -> f32 = if shares == Shares::Torch { T::level } else { T::into };
-        let width = to.0;
+        let torch = shares == Shares::Torch;
+        let whole = T::EIGHT_BITS && !torch;
+        let white = f32::from(source.white());
+        let level = |value: T| if torch { value.level(white) } else { value.into() };
         for y in rows {
             let tap = self.rows[y];
             let Linear { columns, pairs, planes, upper, lower, out, real, .. } = self;
@@ -127,9 +132,9 @@ impl<T: Value> Linear<T> {
                     continue;
                 }
                 line.row = Some(row);
-                split(source.row(row), source.channels, planes, stride);
-                line.whole.resize(width * source.channels, 0);
-                line.real.resize(width * source.channels, 0.0);
+                split(source.row(row), channels, planes, stride);
+                line.whole.resize(width * channels, 0);
+                line.real.resize(width * channels, 0.0);
                 let part = |channel: usize| channel * width..(channel + 1) * width;
                 for (channel, plane) in planes.chunks_exact(stride).enumerate() {
                     if whole {
@@ -144,7 +149,7 @@ impl<T: Value> Linear<T> {
                 }
             }
             out.resize(width, T::default());
-            for channel in 0..source.channels {
+            for channel in 0..channels {
                 let part = channel * width..(channel + 1) * width;
                 if whole {
                     let [a, b] = tap.weights();
@@ -164,7 +169,7 @@ impl<T: Value> Linear<T> {
                 }
                 let (a, b) = (1.0 - tap.share, tap.share);
                 let both = upper.real[part.clone()].iter().zip(&lower.real[part]);
-                if shares == Shares::Torch {
+                if torch {
                     real.clear();
                     real.extend(both.map(|(&u, &l)| u * a + l * b));
                     sink.rows(y, channel, real);
@@ -174,85 +179,6 @@ impl<T: Value> Linear<T> {
                     }
                     sink.rows(y, channel, out);
                 }
-            }
-        }
-    }
-}
-
-/// Pixels that a shuffle takes at a time, and the most shuffles for one block.
-pub(super) const PART: usize = 16;
-const PARTS: usize = 4;
-
-/// Pixels of the result in a block.
-pub(super) const BLOCK: usize = 8;
-
-/// The columns in whole numbers: two pixels side by side, the first of which is given, and their weights.
-#[derive(Default)]
-pub(super) struct Pairs {
-    firsts: Vec<usize>,
-    pub(super) weights: Vec<[i16; 2]>,
-    /// For each block of the result where its pixels begin, if they lie close enough, and which shuffles pick them.
-    pub(super) blocks: Vec<(usize, Range<usize>)>,
-    /// Which of the 16 pixels of a part goes to which place; 128 for none of them.
-    pub(super) shuffles: Vec<[u8; PART]>,
-}
-
-impl Pairs {
-    fn fill(&mut self, columns: &[Tap], from: usize) {
-        self.firsts.clear();
-        self.firsts.extend(columns.iter().map(|tap| tap.first.min(from.saturating_sub(2))));
-        self.weights.clear();
-        // Where both neighbours are the last pixel, that one is the second of its pair.
-        let pair = |(tap, &first): (&Tap, _)| if tap.first == first { tap.weights() } else { [0, 2048] };
-        self.weights.extend(columns.iter().zip(&self.firsts).map(pair));
-        self.blocks.clear();
-        self.shuffles.clear();
-        for firsts in self.firsts.as_chunks::<BLOCK>().0 {
-            let start = firsts[0];
-            let parts = (firsts[BLOCK - 1] + 2 - start).div_ceil(PART);
-            if parts > PARTS {
-                // The blocks that follow are left to the loop as well.
-                break;
-            }
-            let shuffles = self.shuffles.len();
-            self.shuffles.extend((0..parts).map(|part| {
-                let place = |i: usize| (firsts[i / 2] + i % 2 - start).wrapping_sub(part * PART);
-                std::array::from_fn(|i| if place(i) < PART { place(i) as u8 } else { 128 })
-            }));
-            self.blocks.push((start, shuffles..shuffles + parts));
-        }
-    }
-
-    /// For each pixel the sum of its pair times the weights, without the four last bits, which OpenCV does not look at.
-    fn across<T: Value>(&self, line: &[T], out: &mut [i16]) {
-        let done = T::pairs_fast(line, self, out);
-        let taps = self.firsts[done..].iter().zip(&self.weights[done..]);
-        for (out, (&first, weights)) in out[done..].iter_mut().zip(taps) {
-            let terms = line[first..].iter().zip(weights);
-            *out = (terms.map(|(value, &weight)| value.whole() * i32::from(weight)).sum::<i32>() >> 4) as i16;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn pairs_are_picked_as_the_taps_say(from in 1usize..300, to in 1usize..300, seed: u8) {
-            let mut columns = Vec::new();
-            taps(from, to, Shares::Opencv, true, &mut columns);
-            let mut pairs = Pairs::default();
-            pairs.fill(&columns, from);
-            let line: Vec<u8> = (0..from + PART * PARTS).map(|i| (i * 97 + usize::from(seed)) as u8).collect();
-            let mut out = vec![0; to];
-            pairs.across(&line, &mut out);
-            for (tap, &got) in columns.iter().zip(&out) {
-                let [a, b] = tap.weights().map(i32::from);
-                let sum = i32::from(line[tap.first]) * a + i32::from(line[tap.second]) * b;
-                prop_assert_eq!(i32::from(got), sum >> 4);
             }
         }
     }

@@ -1,7 +1,9 @@
 use std::ops::Range;
 
-use super::resize::Source;
-use super::value::{Sink, Value, vectorised};
+use crate::frame::View;
+use crate::geometry::Size;
+use crate::tensor::pixel::{Sample, Sink};
+use crate::tensor::simd::vectorised;
 
 /// Resampling by the mean over the covered area, first along the rows and then down the columns. A box filter of a
 /// resampling crate counts whole pixels only; here a pixel that is covered in part counts by its share.
@@ -18,10 +20,11 @@ pub(super) struct Area<T> {
     out: Vec<T>,
 }
 
-impl<T: Value> Area<T> {
-    /// Resizes `source` to `to` (width, height), and gives the wanted `rows` of the result.
-    pub(super) fn run(&mut self, source: Source<'_, T>, to: (usize, usize), rows: Range<usize>, sink: &mut impl Sink) {
-        let ((width, height), (to_width, to_height)) = (source.size, to);
+impl<T: Sample> Area<T> {
+    /// Resizes `source` to `to`, and gives the wanted `rows` of the result.
+    pub(super) fn run(&mut self, source: View<'_, T>, to: Size, rows: Range<usize>, sink: &mut impl Sink) {
+        let (width, height, channels) = (source.width(), source.height(), source.channels());
+        let (to_width, to_height) = (to.width as usize, to.height as usize);
         if self.made_for != Some((width, to_width)) {
             self.made_for = Some((width, to_width));
             self.columns.clear();
@@ -34,8 +37,8 @@ impl<T: Value> Area<T> {
         }
         let Area { columns, shares, line, held, sums, out, .. } = self;
         *held = None;
-        line.resize(to_width * source.channels, 0.0);
-        sums.resize(to_width * source.channels, 0.0);
+        line.resize(to_width * channels, 0.0);
+        sums.resize(to_width * channels, 0.0);
         out.resize(to_width, T::default());
         for y in rows {
             sums.fill(0.0);
@@ -43,7 +46,7 @@ impl<T: Value> Area<T> {
                 // Two rows of the result share at most the one row of the source that both cover in part.
                 if *held != Some(row) {
                     *held = Some(row);
-                    match source.channels {
+                    match channels {
                         1 => across::<T, 1>(source.row(row), columns, shares, line),
                         _ => across::<T, 3>(source.row(row), columns, shares, line),
                     }
@@ -64,7 +67,7 @@ impl<T: Value> Area<T> {
     }
 }
 
-fn across<T: Value, const C: usize>(row: &[T], columns: &[(usize, Range<usize>)], shares: &[f32], line: &mut [f32]) {
+fn across<T: Sample, const C: usize>(row: &[T], columns: &[(usize, Range<usize>)], shares: &[f32], line: &mut [f32]) {
     let (pixels, _) = row.as_chunks::<C>();
     let width = columns.len();
     for (x, (first, part)) in columns.iter().enumerate() {

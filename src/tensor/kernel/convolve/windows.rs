@@ -1,47 +1,20 @@
-//! Resampling by a filter, one direction after the other, rounded to whole steps between, with whole-numbered weights:
-//!
-//! * the kernels `bilinear` and `bicubic` of this crate, to the step what the crate `fast_image_resize` computes: 8-bit
-//!   pixels down the columns first with weights of 15 bits, 16-bit pixels along the rows first with weights of 31, or
-//!   a little less, as many as the largest weight leaves room for;
-//! * PIL's `Image.resize` (`Resample.c`): weights of 22 bits. Along the rows first, but for a picture whose height
-//!   shrinks by more than twice as many pixels as its width: there Pillow 13 goes down the columns first (older
-//!   versions do not). Compared in `tests/parity`;
-//! * torchvision's `resize` of 8-bit tensors with `antialias=True` (`UpSampleKernel.cpp` of PyTorch): along the rows
-//!   first; weights of 15 bits or a little less. Compared in `tests/parity`.
-
-use std::ops::Range;
-
-use super::resize::Source;
-use super::value::{Sink, Value, split, vectorised};
-
-/// Tables and lines that are used again from picture to picture.
-#[derive(Default)]
-pub(super) struct Convolve<T> {
-    across: Windows,
-    down: Windows,
-    /// A row of the source, or a mean of some, as wide as the source.
-    wide: Vec<T>,
-    /// Its channels, one after the other.
-    planes: Vec<T>,
-    /// Rows of the source that are resized across, each channel by itself; row `y` lies in place `y % held.len()`.
-    lines: Vec<T>,
-    held: Vec<Option<usize>>,
-    /// A row of the result.
-    out: Vec<T>,
-}
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
+use crate::tensor::pixel::Sample;
+use crate::tensor::simd::vectorised;
 
 /// What is computed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Recipe {
-    pub(super) filter: Filter,
-    pub(super) style: Style,
+pub(crate) struct Recipe {
+    pub(crate) filter: Filter,
+    pub(crate) style: Style,
     /// Whether the filter widens when it shrinks a picture.
-    pub(super) antialias: bool,
+    pub(crate) antialias: bool,
 }
 
 /// Whose way of computing.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     Own,
     Pillow,
     Torchvision,
@@ -49,7 +22,7 @@ pub(super) enum Style {
 
 /// A filter's half width and its value at a distance from the centre, in source pixels when nothing shrinks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filter {
+pub(crate) enum Filter {
     Bilinear,
     Bicubic,
 }
@@ -60,6 +33,11 @@ impl Filter {
             Filter::Bilinear => 1.0,
             Filter::Bicubic => 2.0,
         }
+    }
+
+    /// Whether its weights go below 0, so that results lie outside of the range of their pixels.
+    pub(super) fn overshoots(self) -> bool {
+        self == Filter::Bicubic
     }
 
     fn at(self, x: f64) -> f64 {
@@ -79,17 +57,17 @@ const STEP: usize = 8;
 
 /// For each target pixel, its first source pixel and the weights from there on.
 #[derive(Default)]
-struct Windows {
+pub(super) struct Windows {
     /// What the table was made for.
     made_for: Option<(usize, usize, Recipe)>,
     /// First source pixel and number of weights.
-    spans: Vec<(usize, usize)>,
+    pub(super) spans: Vec<(usize, usize)>,
     shares: Vec<f64>,
     /// `stride` weights for each target pixel, those that are not used are 0.
     weights: Vec<i32>,
     /// The same in 16 bits, where the weights have no more.
     narrow: Vec<i16>,
-    stride: usize,
+    pub(super) stride: usize,
     bits: u32,
 }
 
@@ -107,7 +85,7 @@ pub(super) struct Narrow<'a> {
 }
 
 impl Windows {
-    fn fill<T: Value>(&mut self, from: usize, to: usize, recipe: Recipe) {
+    pub(super) fn fill<T: Sample>(&mut self, from: usize, to: usize, recipe: Recipe) {
         let wanted = Some((from, to, recipe));
         if self.made_for == wanted {
             return;
@@ -176,18 +154,18 @@ impl Windows {
     }
 
     /// First source pixel and weights of target pixel `i`.
-    fn of(&self, i: usize) -> (usize, &[i32]) {
+    pub(super) fn of(&self, i: usize) -> (usize, &[i32]) {
         let (first, count) = self.spans[i];
         (first, &self.weights[i * self.stride..][..count])
     }
 
     /// Resizes a line. Behind it there have to be `stride` values that are any.
-    fn across<T: Value>(&self, line: &[T], out: &mut [T]) {
+    pub(super) fn across<T: Sample>(&self, line: &[T], out: &mut [T]) {
         let Windows { spans, weights, narrow, stride, bits, .. } = self;
         let (bits, stride) = (*bits, *stride);
         let mut done = 0;
         if !narrow.is_empty() {
-            done = T::across_fast(Narrow { weights: narrow, spans, count: stride, stride, bits }, line, out);
+            done = across_bytes(Narrow { weights: narrow, spans, count: stride, stride, bits }, line, out);
         }
         let windows = weights.chunks_exact(stride.max(1)).zip(spans).skip(done);
         for (out, (weights, &(first, _))) in out[done..].iter_mut().zip(windows) {
@@ -197,7 +175,7 @@ impl Windows {
     }
 
     /// The row of the result at `y`, from rows of the source.
-    fn down<'l, T: Value + 'l>(&self, y: usize, line: impl Fn(usize) -> &'l [T], out: &mut [T]) {
+    pub(super) fn down<'l, T: Sample + 'l>(&self, y: usize, line: impl Fn(usize) -> &'l [T], out: &mut [T]) {
         const BLOCK: usize = 64;
         let (first, weights) = self.of(y);
         let (bits, stride) = (self.bits, self.stride);
@@ -205,7 +183,7 @@ impl Windows {
         let mut done = 0;
         if let Some(narrow) = self.narrow.get(y * stride..(y + 1) * stride) {
             let table = Narrow { weights: narrow, spans: &[], count: weights.len(), stride, bits };
-            done = T::down_fast(table, line, out);
+            done = down_bytes(table, line, out);
         }
         let (blocks, rest) = out[done..].as_chunks_mut::<BLOCK>();
         vectorised(
@@ -234,100 +212,22 @@ impl Windows {
     }
 }
 
-impl<T: Value> Convolve<T> {
-    /// Resizes `source` to `to` (width, height), and gives the wanted `rows` of the result.
-    pub(super) fn run(
-        &mut self,
-        source: Source<'_, T>,
-        to: (usize, usize),
-        recipe: Recipe,
-        rows: Range<usize>,
-        sink: &mut impl Sink,
-    ) {
-        let ((w, h), (tw, th)) = (source.size, to);
-        self.across.fill::<T>(w, tw, recipe);
-        self.down.fill::<T>(h, th, recipe);
-        let down_first = match recipe.style {
-            // Fewer rows are left for the slower direction. 16 bits are summed slowly in both.
-            Style::Own => T::EIGHT_BITS,
-            Style::Pillow => th < h && 2 * (w as i64 - tw as i64) < (h - th) as i64,
-            Style::Torchvision => false,
-        };
-        let spare = self.across.stride;
-        self.wide.resize(w * source.channels + spare, T::default());
-        self.planes.resize((w + spare) * source.channels, T::default());
-        self.out.resize(tw, T::default());
-        if down_first || w == tw || h == th {
-            self.down_first(source, to, rows, sink);
-        } else {
-            self.across_first(source, to, rows, sink);
-        }
+/// Does the first pixels of `out` as [`Windows::across`] does, and tells how many.
+fn across_bytes<T: Sample>(table: Narrow<'_>, line: &[T], out: &mut [T]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(line), Some(out)) = (T::bytes(line), T::bytes_mut(out)) {
+        return avx2::across(table, line, out).unwrap_or(0);
     }
+    let _ = (table, line, out);
+    0
+}
 
-    fn down_first(
-        &mut self,
-        source: Source<'_, T>,
-        (tw, th): (usize, usize),
-        rows: Range<usize>,
-        sink: &mut impl Sink,
-    ) {
-        let Source { channels, size: (w, h), .. } = source;
-        let stride = w + self.across.stride;
-        for y in rows {
-            let wide = &mut self.wide[..w * channels];
-            if h == th {
-                wide.copy_from_slice(source.row(y));
-            } else {
-                self.down.down(y, |row| source.row(row), wide);
-            }
-            if channels > 1 {
-                split(wide, channels, &mut self.planes, stride);
-            }
-            for channel in 0..channels {
-                let line = if channels > 1 { &self.planes[channel * stride..][..stride] } else { &self.wide[..] };
-                if w == tw {
-                    sink.rows(y, channel, &line[..w]);
-                } else {
-                    self.across.across(line, &mut self.out);
-                    sink.rows(y, channel, &self.out);
-                }
-            }
-        }
+/// Does the first pixels of `out` as [`Windows::down`] does, and tells how many.
+fn down_bytes<'l, T: Sample + 'l>(table: Narrow<'_>, line: impl Fn(usize) -> &'l [T], out: &mut [T]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(out) = T::bytes_mut(out) {
+        return avx2::down(table, |k| T::bytes(line(k)).unwrap_or_default(), out).unwrap_or(0);
     }
-
-    fn across_first(
-        &mut self,
-        source: Source<'_, T>,
-        (tw, _): (usize, usize),
-        rows: Range<usize>,
-        sink: &mut impl Sink,
-    ) {
-        let Source { channels, size: (w, _), .. } = source;
-        let Convolve { across, down, planes, lines, held, out, .. } = self;
-        let stride = w + across.stride;
-        let places = down.spans.iter().map(|span| span.1).max().unwrap_or(1).max(1);
-        held.clear();
-        held.resize(places, None);
-        lines.resize(places * channels * tw, T::default());
-        for y in rows {
-            let (first, weights) = down.of(y);
-            for row in first..first + weights.len() {
-                let place = row % places;
-                if held[place] == Some(row) {
-                    continue;
-                }
-                held[place] = Some(row);
-                split(source.row(row), channels, planes, stride);
-                for (line, plane) in
-                    lines[place * channels * tw..].chunks_exact_mut(tw).zip(planes.chunks_exact(stride))
-                {
-                    across.across(plane, line);
-                }
-            }
-            for channel in 0..channels {
-                down.down(y, |row| &lines[(row % places * channels + channel) * tw..][..tw], out);
-                sink.rows(y, channel, out);
-            }
-        }
-    }
+    let _ = (table, line, out);
+    0
 }
