@@ -69,9 +69,9 @@ pub struct Image {
     pub path: PathBuf,
 }
 
-/// The image files below a folder, walked recursively in name order; links to folders are followed. A file counts by its
-/// extension (`png`, `jpg`, `jpeg`, `tif`, `tiff`, `bmp`, `webp`, in any case). An empty folder has none, which is no
-/// error here.
+/// The image files below a folder, walked recursively in name order; links to folders are followed. A file counts by
+/// its extension (`png`, `jpg`, `jpeg`, `tif`, `tiff`, `bmp`, `webp`, in any case). An empty folder has none, which is
+/// no error here.
 ///
 /// [`find_panels`] makes panels of them; this is for readers of labelled data, which pair files with labels themselves.
 ///

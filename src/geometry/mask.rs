@@ -33,8 +33,8 @@ impl Mask {
     }
 
     /// A mask of an image of `size` (width, height) that is empty but for a window: `bits` row by row, `columns` wide,
-    /// its left top corner at `corner`. What lies outside the image is cut off. `counts` is memory to be used again: the
-    /// mask takes no more than it needs.
+    /// its left top corner at `corner`. What lies outside the image is cut off. `counts` is memory to be used again:
+    /// the mask takes no more than it needs.
     pub(crate) fn from_window(
         size: (u32, u32),
         corner: (u32, u32),
@@ -108,7 +108,8 @@ impl Mask {
         Mask { width, height, counts }
     }
 
-    /// The mask of COCO's run lengths as numbers, column by column from the top left, background first. `None` for runs that cover another number of pixels.
+    /// The mask of COCO's run lengths as numbers, column by column from the top left, background first. `None` for runs
+    /// that cover another number of pixels.
     pub fn from_coco_runs(width: u32, height: u32, runs: Vec<u32>) -> Option<Self> {
         let pixels: u64 = runs.iter().map(|&n| u64::from(n)).sum();
         (pixels == u64::from(width) * u64::from(height)).then_some(Mask { width, height, counts: runs })
@@ -187,8 +188,8 @@ impl Mask {
         })
     }
 
-    /// The same region of the image made small, its long edge at most `edge` pixels: a pixel belongs to it when any part
-    /// of it does, so that nothing is lost.
+    /// The same region of the image made small, its long edge at most `edge` pixels: a pixel belongs to it when any
+    /// part of it does, so that nothing is lost.
     pub fn shrink(&self, edge: u32) -> Self {
         let long = self.width.max(self.height);
         if long <= edge {

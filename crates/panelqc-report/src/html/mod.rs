@@ -51,8 +51,8 @@ pub struct HtmlOptions {
 }
 
 impl HtmlOptions {
-    /// The options for results of a model with these outputs, judged by this policy: the kinds that are defects, and the
-    /// lowest limits of any kind. What no rule looks at is hidden.
+    /// The options for results of a model with these outputs, judged by this policy: the kinds that are defects, and
+    /// the lowest limits of any kind. What no rule looks at is hidden.
     pub fn new(output: &OutputConfig, policy: &Policy) -> Self {
         let kinds: Vec<Kind> = output.kinds.iter().filter(|kind| !output.good.contains(kind)).cloned().collect();
         let lowest = |limit: fn(Limits) -> f32| kinds.iter().map(|k| limit(policy.limits(k))).min_by(f32::total_cmp);
