@@ -1,5 +1,5 @@
-//! A folder of images in, a report out: results as JSON lines, a picture of each panel, a page that shows them all, and,
-//! where the folder holds labels (ELPV's `labels.csv`), how good and how fast the model is.
+//! A folder of images in, a report out: results as JSON lines, a picture of each panel, a page that shows them all,
+//! and, where the folder holds labels (ELPV's `labels.csv`), how good and how fast the model is.
 //!
 //! ```text
 //! cargo run --release --example batch_inspection -- --model models/solar-cell --out out FOLDER

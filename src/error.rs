@@ -7,8 +7,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn StdError + Send + Sync + 'static>;
 
-/// What went wrong, as far as a program may want to act on it. Each has a text that stays the same from version to version,
-/// for results, logs and other languages: [`code`](Self::code).
+/// What went wrong, as far as a program may want to act on it. Each has a text that stays the same from version to
+/// version, for results, logs and other languages: [`code`](Self::code).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -161,8 +161,8 @@ pub enum Fault {
 ///
 /// let error = Model::load("no such package").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Model);
-/// assert_eq!(error.to_string(), "model no such package: expected a folder with model.onnx and model.toml, found nothing there");
-/// assert_eq!((error.name(), error.found()), (Some("no such package"), Some("nothing there")));
+/// assert_eq!(error.to_string(), "model no such package: expected a folder with model.onnx and model.toml, found
+/// nothing there"); assert_eq!((error.name(), error.found()), (Some("no such package"), Some("nothing there")));
 /// ```
 pub struct Error(Box<Inner>);
 

@@ -40,7 +40,8 @@
 //!   whether they hold, and replays golden images;
 //! * `panelqc-cli` is the program `panelqc`.
 //!
-//! [`ndarray`] and [`image`], whose types are in this interface, are re-exported, so that a caller has the same versions.
+//! [`ndarray`] and [`image`], whose types are in this interface, are re-exported, so that a caller has the same
+//! versions.
 //!
 //! Nothing here panics on any input, and a panel that could not be inspected is never [`Verdict::Pass`].
 

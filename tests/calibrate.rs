@@ -1,5 +1,5 @@
-//! `panelqc calibrate` and `panelqc monitor` by the real program, on rendered solar cells and a small anomaly model, which
-//! finds the dark ones.
+//! `panelqc calibrate` and `panelqc monitor` by the real program, on rendered solar cells and a small anomaly model,
+//! which finds the dark ones.
 
 use std::fs;
 use std::path::Path;

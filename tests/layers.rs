@@ -1,5 +1,5 @@
-//! The order of the layers inside each crate: a module imports only from the ones above it. Cargo holds the order of the
-//! crates.
+//! The order of the layers inside each crate: a module imports only from the ones above it. Cargo holds the order of
+//! the crates.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -234,7 +234,8 @@ fn yolo_detections_are_ultralytics() {
     for name in ["yolov5-detect", "yolov5-segment", "yolov8-detect", "yolo11-detect-nms", "yolo26-detect"] {
         Case::open(name).defects();
     }
-    // A graph of dynamic size: the exporter pads to multiples of the stride by default, and to a square with rect=False.
+    // A graph of dynamic size: the exporter pads to multiples of the stride by default, and to a square with
+    // rect=False.
     let model = Model::load(parity("yolo11-detect/model.onnx")).unwrap();
     assert_eq!(model.manifest().input.stride, Some(32));
     Case::expecting("yolo11-detect", "expected-rect.json", |_| ()).defects();

@@ -1,4 +1,5 @@
-//! The tests of all crates that use them from the outside, the program included: one program, so that it is linked once.
+//! The tests of all crates that use them from the outside, the program included: one program, so that it is linked
+//! once.
 //!
 //! Data that they compare with: `parity` (what exporters' own pipelines gave) and `reference` (numbers of other
 //! implementations), with the recipes that made them.

@@ -54,9 +54,9 @@ impl<I> InspectBatch<I> {
         self
     }
 
-    /// Calls `hook` with each panel that was inspected and its report, on the worker and while the panel's frames are still
-    /// in memory: to draw, shrink or store the very pixels that were inspected, without a second read. Each result comes
-    /// with what the hook gave. A panic in it is an error of its panel.
+    /// Calls `hook` with each panel that was inspected and its report, on the worker and while the panel's frames are
+    /// still in memory: to draw, shrink or store the very pixels that were inspected, without a second read. Each
+    /// result comes with what the hook gave. A panic in it is an error of its panel.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

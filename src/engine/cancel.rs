@@ -11,8 +11,9 @@ impl CancelToken {
         Self::default()
     }
 
-    /// Cancels: no further input is read, and panels that wait for their turn become [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled). An inference
-    /// that has begun is finished, and none begins after it, also of a panel of several frames.
+    /// Cancels: no further input is read, and panels that wait for their turn become
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled). An inference that has begun is finished, and none begins
+    /// after it, also of a panel of several frames.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Release);
     }

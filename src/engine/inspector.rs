@@ -54,7 +54,8 @@ impl InspectorBuilder {
     }
 
     /// Reports defects down to this confidence too, `0..=1`. Default: the manifest's confidence, or for each kind the
-    /// least that the policy's limits and rules look at where that is lower. It can only lower that, so the verdict does not depend on it.
+    /// least that the policy's limits and rules look at where that is lower. It can only lower that, so the verdict
+    /// does not depend on it.
     #[must_use]
     pub fn floor(mut self, confidence: f32) -> Self {
         self.floor = confidence;
@@ -83,8 +84,8 @@ impl InspectorBuilder {
 
     /// Worker threads, each with a session of its own on the CPU; with another [`Provider`] they share two sessions,
     /// and read and prepare frames while the device works. Default: what the operating system lets this process use, as
-    /// [`std::thread::available_parallelism`] counts it: on Linux the affinity and the quota of the control group, whole
-    /// processors, rounded down, at least 1; on Windows and macOS all logical processors, limited or not.
+    /// [`std::thread::available_parallelism`] counts it: on Linux the affinity and the quota of the control group,
+    /// whole processors, rounded down, at least 1; on Windows and macOS all logical processors, limited or not.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
@@ -110,9 +111,10 @@ impl InspectorBuilder {
     /// Checks the settings, opens the sessions and starts the threads.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a number of 0 or a confidence that cannot be used, [`ErrorKind::Policy`](crate::ErrorKind::Policy) for a policy that
-    /// does not belong to the model, [`ErrorKind::Model`](crate::ErrorKind::Model) for a batch that the graph does not take or when a session
-    /// cannot be opened.
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a number of 0 or a confidence that cannot be used,
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) for a policy that does not belong to the model,
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a batch that the graph does not take or when a session cannot
+    /// be opened.
     pub fn build(self) -> Result<Inspector> {
         let argument = |text: String| Err(Error::argument(text));
         let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -241,8 +243,8 @@ impl Inspector {
         self.in_flight
     }
 
-    /// Inspects panels together on one of the threads, and gives the results, one per panel, to `done` there; a panic is a
-    /// result too. Once `stopped`, no inference begins.
+    /// Inspects panels together on one of the threads, and gives the results, one per panel, to `done` there; a panic
+    /// is a result too. Once `stopped`, no inference begins.
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         inputs: Vec<PanelInput>,

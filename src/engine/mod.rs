@@ -1,5 +1,5 @@
-//! Panels in, reports out: views of their frames in batches, on threads, in input order. `rayon` is used here and nowhere
-//! else.
+//! Panels in, reports out: views of their frames in batches, on threads, in input order. `rayon` is used here and
+//! nowhere else.
 
 mod batch;
 mod cancel;

@@ -20,10 +20,10 @@ use crate::report::{PanelError, PanelReport, Trace};
 /// gather to a fuller batch. On the CPU as many jobs run at a time as the inspector has threads.
 ///
 /// [`submit`](Station::submit) returns a [`Ticket`] at once, so that a camera can take its next picture while the last
-/// one is inspected, and so that one camera alone can fill a batch; [`inspect`](Station::inspect) is for the thread that
-/// has nothing else to do. At most [`queue`](StationOptions::queue) panels wait, so that memory stays bounded: then
-/// `submit` blocks, and [`try_submit`](Station::try_submit) gives the panel back. A panel from memory that could not be
-/// inspected comes back with its error: [`PanelError::into_panel`].
+/// one is inspected, and so that one camera alone can fill a batch; [`inspect`](Station::inspect) is for the thread
+/// that has nothing else to do. At most [`queue`](StationOptions::queue) panels wait, so that memory stays bounded:
+/// then `submit` blocks, and [`try_submit`](Station::try_submit) gives the panel back. A panel from memory that could
+/// not be inspected comes back with its error: [`PanelError::into_panel`].
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,12 +55,14 @@ pub struct Station {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StationOptions {
-    /// Most panels that go through the model together, `1..=1024`. Default: the inspector's batch, which is 1 on the CPU.
+    /// Most panels that go through the model together, `1..=1024`. Default: the inspector's batch, which is 1 on the
+    /// CPU.
     pub max_batch: usize,
     /// How long the first panel waits for others, at most an hour. Default: 2 milliseconds. With zero a job takes what
     /// is there.
     pub max_wait: Duration,
-    /// Most panels that wait for their turn, at least 1; those of jobs under way do not count. Default: twice `max_batch`.
+    /// Most panels that wait for their turn, at least 1; those of jobs under way do not count. Default: twice
+    /// `max_batch`.
     pub queue: Option<usize>,
     /// Gives each panel back with its report, frames and all: see [`Ticket::wait_with_panel`]. Default `false`.
     pub keep_panels: bool,
@@ -121,8 +123,8 @@ impl Station {
     /// Starts a station; its one thread collects, the inspector's threads work.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for settings out of range or when the thread cannot be started, [`ErrorKind::Model`](crate::ErrorKind::Model) for a batch
-    /// that the graph does not take.
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for settings out of range or when the thread cannot be
+    /// started, [`ErrorKind::Model`](crate::ErrorKind::Model) for a batch that the graph does not take.
     pub fn new(inspector: Inspector, options: StationOptions) -> Result<Self> {
         options.check(&inspector)?;
         let shared = Arc::new(Shared {
@@ -196,7 +198,8 @@ impl Station {
     }
 }
 
-/// Panels whose inference has not begun become [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); returns when no job runs any more.
+/// Panels whose inference has not begun become [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); returns when no
+/// job runs any more.
 impl Drop for Station {
     fn drop(&mut self) {
         self.shared.close();
@@ -235,8 +238,8 @@ impl Ticket {
     /// Waits for the result.
     ///
     /// # Errors
-    /// Those of the image, the model or the runtime, of this panel alone; [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) when the station was
-    /// dropped before.
+    /// Those of the image, the model or the runtime, of this panel alone;
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) when the station was dropped before.
     pub fn wait(self) -> Result<PanelReport, PanelError> {
         self.wait_with_panel().map(|(report, _)| report)
     }
@@ -261,8 +264,8 @@ impl Ticket {
         }
     }
 
-    /// Waits for the result, at most so long: for an answer that a line needs in time. Otherwise gives the ticket again, and
-    /// the panel is still inspected: a panel without a result is for review.
+    /// Waits for the result, at most so long: for an answer that a line needs in time. Otherwise gives the ticket
+    /// again, and the panel is still inspected: a panel without a result is for review.
     ///
     /// # Errors
     /// The ticket, when there was no result in time.

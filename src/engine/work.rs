@@ -18,8 +18,8 @@ use crate::runtime::Outputs;
 use crate::tensor::Batch;
 use crate::verdict::Policy;
 
-/// What is made of a panel that was inspected, on the worker. The panel comes back unless it is kept: its memory is used
-/// again.
+/// What is made of a panel that was inspected, on the worker. The panel comes back unless it is kept: its memory is
+/// used again.
 pub(super) type Finish<T> = dyn Fn(&PanelReport, Panel<'static>) -> (T, Option<Panel<'static>>) + Send + Sync;
 
 /// The results of one job, one per panel.
@@ -238,7 +238,8 @@ impl Engine {
         }
     }
 
-    /// Takes every view of the panels' frames through the model, `capacity` at a time. Once `stopped`, no inference begins.
+    /// Takes every view of the panels' frames through the model, `capacity` at a time. Once `stopped`, no inference
+    /// begins.
     fn work(
         &self,
         entries: &mut [Entry<'_, '_>],
@@ -266,8 +267,8 @@ impl Engine {
         self.flush(workspace, entries, stopped);
     }
 
-    /// Puts one view into the batch; `(first, last)` tells its place among the views of its frame. Nothing is done for a
-    /// panel that has failed.
+    /// Puts one view into the batch; `(first, last)` tells its place among the views of its frame. Nothing is done for
+    /// a panel that has failed.
     fn push(
         &self,
         entries: &mut [Entry<'_, '_>],
@@ -309,8 +310,8 @@ impl Engine {
             let Ok(progress) = &mut entries[member.entry].state else { continue };
             progress.ms.infer += share;
             let mut result = Ok(slot);
-            // A runtime that fails on the batch is asked view by view, so that one of them does not take the others along,
-            // and each gets an error of its own.
+            // A runtime that fails on the batch is asked view by view, so that one of them does not take the others
+            // along, and each gets an error of its own.
             if !together && (cancelled || stopped()) {
                 result = Err(Error::cancelled());
             } else if !together {
@@ -330,7 +331,8 @@ impl Engine {
         workspace.batch.clear();
     }
 
-    /// Reads what the model gave for a view of the batch, at `index` of the outputs; assembles its frame with the last one.
+    /// Reads what the model gave for a view of the batch, at `index` of the outputs; assembles its frame with the last
+    /// one.
     fn read(
         &self,
         member: Member,

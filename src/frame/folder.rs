@@ -17,7 +17,8 @@ const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp
 /// image without a reference, or whose id another image already has, keeps its place as [`PanelInput::Missing`].
 ///
 /// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) when an input or a folder cannot be read, [`ErrorKind::Argument`](crate::ErrorKind::Argument) when no image is found.
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) when an input or a folder cannot be read,
+/// [`ErrorKind::Argument`](crate::ErrorKind::Argument) when no image is found.
 pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<Vec<PanelInput>> {
     let mut images = Vec::new();
     for input in inputs {
@@ -69,14 +70,15 @@ pub struct Image {
     pub path: PathBuf,
 }
 
-/// The image files below a folder, walked recursively in name order; links to folders are followed. A file counts by its
-/// extension (`png`, `jpg`, `jpeg`, `tif`, `tiff`, `bmp`, `webp`, in any case). An empty folder has none, which is no
-/// error here.
+/// The image files below a folder, walked recursively in name order; links to folders are followed. A file counts by
+/// its extension (`png`, `jpg`, `jpeg`, `tif`, `tiff`, `bmp`, `webp`, in any case). An empty folder has none, which is
+/// no error here.
 ///
 /// [`find_panels`] makes panels of them; this is for readers of labelled data, which pair files with labels themselves.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) when a folder cannot be read, or a link leads back into a folder that it is in.
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) when a folder cannot be read, or a link leads back into a folder that it is
+/// in.
 pub fn walk(folder: &Path) -> Result<Vec<Image>> {
     let mut images = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {

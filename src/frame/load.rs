@@ -26,8 +26,9 @@ impl Frame<'static> {
     /// is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read, [`ErrorKind::Frame`](crate::ErrorKind::Frame) when it is no such image, is damaged or truncated,
-    /// is beyond the limits, has transparent pixels, or has floating-point pixels.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read,
+    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when it is no such image, is damaged or truncated, is beyond the
+    /// limits, has transparent pixels, or has floating-point pixels.
     pub fn load(path: impl AsRef<Path>, limits: &FrameLimits) -> Result<Self> {
         Self::load_with(path.as_ref(), limits, &mut FrameScratch::default())
     }
@@ -97,7 +98,8 @@ fn decode(bytes: &[u8], name: &str, limits: &FrameLimits, scratch: &mut FrameScr
         Box::new(Jpeg::open(bytes).map_err(broken)?)
     } else {
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        // The size is checked below with a message of ours; the limit on memory holds for the decoder's own buffers too.
+        // The size is checked below with a message of ours; the limit on memory holds for the decoder's own buffers
+        // too.
         let mut decoder_limits = image::Limits::default();
         decoder_limits.max_alloc = Some(limits.max_bytes.saturating_mul(2));
         reader.limits(decoder_limits);

@@ -18,8 +18,8 @@ use crate::hash::sha256_of;
 ///
 /// // A camera of 12 bits whose driver pads its rows of 300 pixels to 320, and keeps the memory.
 /// let driver: Vec<u16> = vec![2048; 320 * 300];
-/// let frame = Frame::strided(Size::new(300, 300), PixelFormat::Mono12, &driver[..], 320)?.with_name("camera 1, shot 7");
-/// assert_eq!(frame.white(), 4095);
+/// let frame = Frame::strided(Size::new(300, 300), PixelFormat::Mono12, &driver[..], 320)?.with_name("camera 1, shot
+/// 7"); assert_eq!(frame.white(), 4095);
 /// # Ok(())
 /// # }
 /// ```
@@ -40,8 +40,8 @@ impl<'a> Frame<'a> {
     /// A frame of samples row by row from the top, channels interleaved, no padding between rows.
     ///
     /// # Errors
-    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when there is no pixel, when the number of samples is not `width * height * channels`, or when
-    /// they are 8 bits each for a format of more, or the other way round.
+    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when there is no pixel, when the number of samples is not `width *
+    /// height * channels`, or when they are 8 bits each for a format of more, or the other way round.
     pub fn new(size: Size, format: PixelFormat, samples: impl Into<Samples<'a>>) -> Result<Self> {
         let samples = samples.into();
         let stride = (size.width as usize).saturating_mul(format.channels());
@@ -60,9 +60,9 @@ impl<'a> Frame<'a> {
     /// behind a row, and behind the last one, is not looked at.
     ///
     /// # Errors
-    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when there is no pixel, when `stride` is less than a row, when there are fewer samples than
-    /// `(height - 1) * stride` and one more row, or when they are 8 bits each for a format of more, or the other way
-    /// round.
+    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when there is no pixel, when `stride` is less than a row, when
+    /// there are fewer samples than `(height - 1) * stride` and one more row, or when they are 8 bits each for a format
+    /// of more, or the other way round.
     pub fn strided(size: Size, format: PixelFormat, samples: impl Into<Samples<'a>>, stride: usize) -> Result<Self> {
         let samples = samples.into();
         let refused = |expected: String, found: String| Err(Error::image(IN_MEMORY, expected, found));
@@ -100,8 +100,8 @@ impl<'a> Frame<'a> {
     }
 
     /// The same frame with another value of white, for example 4000 for a sensor that saturates there. Default: the
-    /// largest value of the format's bits. A manifest's `[input] white` goes before it. A frame with a value above white
-    /// is refused when it is inspected.
+    /// largest value of the format's bits. A manifest's `[input] white` goes before it. A frame with a value above
+    /// white is refused when it is inspected.
     ///
     /// # Errors
     /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) for 0, or for more than 255 where samples have 8 bits.
@@ -123,8 +123,8 @@ impl<'a> Frame<'a> {
         self
     }
 
-    /// The same frame with the [hash](Frame::sha256) of its samples, where it has no hash yet: SHA-256 of the samples of
-    /// all rows from the top, channels interleaved as they are stored, without padding, samples of 16 bits as two
+    /// The same frame with the [hash](Frame::sha256) of its samples, where it has no hash yet: SHA-256 of the samples
+    /// of all rows from the top, channels interleaved as they are stored, without padding, samples of 16 bits as two
     /// bytes, the lower first. Size, format and white are not part of it.
     #[must_use]
     pub fn hashed(mut self) -> Self {

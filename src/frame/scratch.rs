@@ -57,7 +57,8 @@ impl<T: Copy + Default> Pictures<T> {
         values
     }
 
-    /// Not all pixels are read into memory from here: never keeps more than were taken, or there would be more and more.
+    /// Not all pixels are read into memory from here: never keeps more than were taken, or there would be more and
+    /// more.
     fn put_back(&mut self, values: Vec<T>) {
         if let Some(left) = self.taken.checked_sub(1) {
             self.taken = left;

@@ -32,8 +32,8 @@ impl Mask {
     }
 
     /// A mask of an image of `size` that is empty but for a window: `bits` row by row, `columns` wide,
-    /// its left top corner at `corner`. What lies outside the image is cut off. `counts` is memory to be used again: the
-    /// mask takes no more than it needs.
+    /// its left top corner at `corner`. What lies outside the image is cut off. `counts` is memory to be used again:
+    /// the mask takes no more than it needs.
     pub(crate) fn from_window(
         size: Size,
         corner: (u32, u32),
@@ -182,8 +182,8 @@ impl Mask {
         })
     }
 
-    /// The same region of the image made small, its long edge at most `edge` pixels: a pixel belongs to it when any part
-    /// of it does, so that nothing is lost.
+    /// The same region of the image made small, its long edge at most `edge` pixels: a pixel belongs to it when any
+    /// part of it does, so that nothing is lost.
     pub fn shrink(&self, edge: u32) -> Self {
         let Size { width, height } = self.size;
         let long = width.max(height);

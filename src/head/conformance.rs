@@ -1,5 +1,5 @@
-//! What every [`Head`] has to hold, whatever its graph returns: the library's own are run through it, and one of your own
-//! should be.
+//! What every [`Head`] has to hold, whatever its graph returns: the library's own are run through it, and one of your
+//! own should be.
 //!
 //! ```
 //! # use panelqc::conformance::{Case, check};
@@ -40,7 +40,8 @@ pub struct Case {
 }
 
 impl Case {
-    /// A head, the `[output]` table that it was made for, and the shapes of the graph's outputs for a batch of two views.
+    /// A head, the `[output]` table that it was made for, and the shapes of the graph's outputs for a batch of two
+    /// views.
     pub fn new(head: Arc<dyn Head>, output: OutputConfig, shapes: Vec<Vec<usize>>) -> Self {
         Case { head, output, shapes, whole: Vec::new(), mend: |_, _| () }
     }

@@ -56,8 +56,8 @@ impl Context {
         }
     }
 
-    /// Makes the defects of a frame whose candidates are boxes: suppresses them, keeps the most confident, and draws the
-    /// masks that they have.
+    /// Makes the defects of a frame whose candidates are boxes: suppresses them, keeps the most confident, and draws
+    /// the masks that they have.
     pub fn assemble_boxes(&self, found: &mut Proposals, how: Suppression) -> Decoded {
         let output = &self.output;
         let Proposals { views, candidates, maps, scratch, .. } = found;

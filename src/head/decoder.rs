@@ -48,8 +48,8 @@ impl Decoder {
     /// Reads what the graph gave for one view of a frame that `found` was [begun](Proposals::begin) for.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values, and for an output of another shape than its format
-    /// says.
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values, and for an output of another shape than
+    /// its format says.
     pub fn propose(&self, slot: &Slot<'_>, found: &mut Proposals) -> Result<()> {
         found.view(*slot.placement());
         self.head.propose(&self.context, slot, found)
@@ -64,8 +64,8 @@ impl Decoder {
         self.head.assemble(&self.context, found)
     }
 
-    /// Decodes a frame that is one view, at `index` of a batch; `found` is memory that is used again: once it has grown,
-    /// nothing is allocated but the defects and their masks.
+    /// Decodes a frame that is one view, at `index` of a batch; `found` is memory that is used again: once it has
+    /// grown, nothing is allocated but the defects and their masks.
     ///
     /// # Errors
     /// As [`propose`](Self::propose).

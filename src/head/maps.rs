@@ -43,8 +43,8 @@ impl Maps {
         self.parts.clear();
     }
 
-    /// Adds maps of `cells` (rows, columns) each over a view's model input, one after the other. Gives their numbers, to
-    /// be changed, and which layer they are.
+    /// Adds maps of `cells` (rows, columns) each over a view's model input, one after the other. Gives their numbers,
+    /// to be changed, and which layer they are.
     pub(super) fn add_layer(
         &mut self,
         placement: &Placement,

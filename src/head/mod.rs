@@ -60,7 +60,8 @@ pub trait Head: fmt::Debug + Send + Sync {
     /// drawn for each candidate.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values and for outputs of another shape than the format's.
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values and for outputs of another shape than the
+    /// format's.
     fn propose(&self, context: &Context, slot: &Slot<'_>, found: &mut Proposals) -> Result<()>;
 
     /// How candidates drop each other when a frame is assembled. Default: greedy non-maximum suppression.
@@ -68,8 +69,8 @@ pub trait Head: fmt::Debug + Send + Sync {
         Suppression::Greedy
     }
 
-    /// Makes the defects of a frame of what its views gave. Default: suppresses the candidates, keeps the most confident,
-    /// and draws their masks.
+    /// Makes the defects of a frame of what its views gave. Default: suppresses the candidates, keeps the most
+    /// confident, and draws their masks.
     ///
     /// # Errors
     /// As [`propose`](Self::propose).
@@ -77,7 +78,8 @@ pub trait Head: fmt::Debug + Send + Sync {
         Ok(context.assemble_boxes(found, self.suppression()))
     }
 
-    /// How anomalous each pixel (height, width) of the frame is, in `0..=1`. Default: `None`, the format has no such map.
+    /// How anomalous each pixel (height, width) of the frame is, in `0..=1`. Default: `None`, the format has no such
+    /// map.
     fn anomaly_map(&self, found: &mut Proposals) -> Option<Array2<f32>> {
         let _ = found;
         None

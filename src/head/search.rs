@@ -1,8 +1,8 @@
 use super::config::{OutputConfig, Task};
 use crate::runtime::{Mismatch, Port, Signature, list};
 
-/// Looks for the outputs of a format among those of a graph, by the names that the manifest gives or else by element type
-/// and shape. What fits several outputs is not guessed.
+/// Looks for the outputs of a format among those of a graph, by the names that the manifest gives or else by element
+/// type and shape. What fits several outputs is not guessed.
 #[derive(Debug, Clone, Copy)]
 pub struct Search<'a> {
     task: Task,

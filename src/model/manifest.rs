@@ -18,8 +18,8 @@ pub struct Manifest {
     pub name: String,
     /// What the model does.
     pub task: Task,
-    /// SHA-256 of the `.onnx` file (followed by its `.onnx.data`, where the weights lie in one), in hexadecimal. Checked
-    /// when it is there.
+    /// SHA-256 of the `.onnx` file (followed by its `.onnx.data`, where the weights lie in one), in hexadecimal.
+    /// Checked when it is there.
     pub sha256: Option<String>,
     /// SHA-256 of `model.int8.onnx`, the same model in 8-bit integers (QDQ). Default: there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,7 +225,11 @@ mod tests {
             ("size =", "white = 70000\nsize =", "line 5"),
             ("[input]", "[[prepare]]\nstep = \"whiet\"\n[input]", "unknown variant `whiet`, expected"),
             ("[input]", "[[prepare]]\nvalue = 1\n[input]", "missing field `step`"),
-            ("[input]", "[[prepare]]\nstep = \"white\"\nvlue = 9\n[input]", "unknown field `vlue`, expected `value`"),
+            (
+                "[input]",
+                "[[prepare]]\nstep = \"white\"\nfrobnicate = 9\n[input]",
+                "unknown field `frobnicate`, expected `value`",
+            ),
             ("[input]", "[[prepare]]\nstep = \"white\"\nvalue = 0\n[input]", "a value of 1 to 65535, found 0"),
             (
                 "[input]",

@@ -1,5 +1,5 @@
-//! The model package: a manifest, a graph ([`runtime`](crate::runtime)) and a head ([`head`](crate::head)), and what they
-//! have to agree on.
+//! The model package: a manifest, a graph ([`runtime`](crate::runtime)) and a head ([`head`](crate::head)), and what
+//! they have to agree on.
 
 mod manifest;
 mod options;

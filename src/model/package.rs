@@ -39,19 +39,21 @@ impl Model {
     /// here against the manifest, not at the first image.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a missing file, a manifest that cannot be used, a hash that differs, or a graph that does
-    /// not fit; [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) when there is no usable ONNX Runtime.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a missing file, a manifest that cannot be used, a hash that
+    /// differs, or a graph that does not fit; [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) when there is no usable
+    /// ONNX Runtime.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::load_with(path, &ModelOptions::default())
     }
 
-    /// As [`load`](Self::load), with options: another precision than the one that the manifest chooses, another provider
-    /// than the CPU, a folder for the optimised graph, formats of the program's own.
+    /// As [`load`](Self::load), with options: another precision than the one that the manifest chooses, another
+    /// provider than the CPU, a folder for the optimised graph, formats of the program's own.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`ErrorKind::Model`](crate::ErrorKind::Model) when the package has no graph of the precision; [`ErrorKind::Provider`](crate::ErrorKind::Provider) when
-    /// the provider cannot be used; [`ErrorKind::Io`](crate::ErrorKind::Io) when the cache's folder cannot be written; [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a
-    /// device or a cache that the provider cannot have.
+    /// As [`load`](Self::load); [`ErrorKind::Model`](crate::ErrorKind::Model) when the package has no graph of the
+    /// precision; [`ErrorKind::Provider`](crate::ErrorKind::Provider) when the provider cannot be used;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the cache's folder cannot be written;
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a device or a cache that the provider cannot have.
     pub fn load_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
         let path = path.as_ref();
         let (graph_path, manifest_path) = if path.is_dir() {
@@ -119,7 +121,8 @@ impl Model {
     /// As [`from_bytes`](Self::from_bytes), with options. The bytes are the graph of the manifest's precision.
     ///
     /// # Errors
-    /// As [`load_with`](Self::load_with); [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a precision among the options.
+    /// As [`load_with`](Self::load_with); [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a precision among the
+    /// options.
     pub fn from_bytes_with(graph: impl Into<Vec<u8>>, manifest: Manifest, options: &ModelOptions) -> Result<Self> {
         if let Some(precision) = options.precision {
             let problem = format!("precision: expected none with a graph from memory, found {precision:?}");
@@ -172,7 +175,8 @@ impl Model {
         self.graph.path()
     }
 
-    /// The manifest's file, which is not there for a graph whose own metadata are the manifest, and for one from memory.
+    /// The manifest's file, which is not there for a graph whose own metadata are the manifest, and for one from
+    /// memory.
     pub fn manifest_path(&self) -> &Path {
         &self.manifest_path
     }
@@ -233,15 +237,15 @@ impl Model {
     /// Opens sessions until there are `count`, so that so many threads can run the model at a time.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) when ONNX Runtime cannot open another session, for example for lack of memory;
-    /// [`ErrorKind::Provider`](crate::ErrorKind::Provider) when the provider cannot.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) when ONNX Runtime cannot open another session, for example for
+    /// lack of memory; [`ErrorKind::Provider`](crate::ErrorKind::Provider) when the provider cannot.
     pub fn reserve(&self, count: usize) -> Result<()> {
         self.graph.reserve(count)
     }
 
-    /// Runs the graph on an input `[N, C, H, W]` and copies the outputs that the head reads into `outputs`, whose memory is
-    /// used again. A graph of another element type, order of axes or fixed batch gets its input turned into that; outputs
-    /// of any number type become `f32`. Waits for a session when all are in use.
+    /// Runs the graph on an input `[N, C, H, W]` and copies the outputs that the head reads into `outputs`, whose
+    /// memory is used again. A graph of another element type, order of axes or fixed batch gets its input turned into
+    /// that; outputs of any number type become `f32`. Waits for a session when all are in use.
     ///
     /// # Errors
     /// [`ErrorKind::Inference`](crate::ErrorKind::Inference) when ONNX Runtime fails.

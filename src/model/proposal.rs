@@ -15,8 +15,9 @@ impl Manifest {
     /// say (names of kinds, scale, mean, how scores become probabilities) is a guess, for a person to check.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a file that is no graph, and for a graph that fits several formats (they are listed) or none;
-    /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) when there is no usable ONNX Runtime.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a file that is no graph, and for a graph that fits several
+    /// formats (they are listed) or none; [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) when there is no usable
+    /// ONNX Runtime.
     pub fn propose(path: impl AsRef<Path>, task: Option<Task>, format: Option<Format>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = read(path)?;

@@ -80,8 +80,8 @@ impl Cache {
         Ok(Some(graph.to_vec()))
     }
 
-    /// Makes and keeps an optimised graph. Two programs may do this at once: each writes a file of its own, and the last one
-    /// that is ready stays.
+    /// Makes and keeps an optimised graph. Two programs may do this at once: each writes a file of its own, and the
+    /// last one that is ready stays.
     pub(super) fn make(&self, graph: &[u8], path: &Path, options: &GraphOptions) -> Result<(Session, Vec<u8>)> {
         let written = self.temporary()?;
         let opened = session::open(graph, path, options, Optimise::Into(&written.0), None);

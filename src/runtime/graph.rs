@@ -34,13 +34,14 @@ pub(crate) struct Graph {
 pub(crate) type Metadata<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Graph {
-    /// Opens the graph `bytes`, whose hash is `sha256`. It is called `path` in messages; weights in files of their own lie
-    /// in the folder of `path`.
+    /// Opens the graph `bytes`, whose hash is `sha256`. It is called `path` in messages; weights in files of their own
+    /// lie in the folder of `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for bytes that are no graph or that ONNX Runtime does not take, [`ErrorKind::Provider`](crate::ErrorKind::Provider) when the
-    /// provider cannot be used, [`ErrorKind::Io`](crate::ErrorKind::Io) when the cache's folder cannot be written, [`ErrorKind::Argument`](crate::ErrorKind::Argument) for
-    /// options that do not go together.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for bytes that are no graph or that ONNX Runtime does not take,
+    /// [`ErrorKind::Provider`](crate::ErrorKind::Provider) when the provider cannot be used,
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the cache's folder cannot be written,
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for options that do not go together.
     pub(crate) fn open(bytes: Vec<u8>, path: &Path, sha256: &str, options: &GraphOptions) -> Result<Self> {
         options.check()?;
         onnx::check(&bytes).map_err(|m| Error::model(path, m.expected, m.found))?;
@@ -121,8 +122,8 @@ impl Graph {
         Ok(())
     }
 
-    /// Runs it on an input `[N, C, H, W]` and copies the outputs that are `used` into `outputs`. Waits for a session when
-    /// all are in use, and gives it back before it returns.
+    /// Runs it on an input `[N, C, H, W]` and copies the outputs that are `used` into `outputs`. Waits for a session
+    /// when all are in use, and gives it back before it returns.
     pub(crate) fn run(
         &self,
         form: &InputForm,

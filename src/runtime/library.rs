@@ -42,7 +42,8 @@ static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 /// The current folder is never searched. When a runtime is loaded already, that one stays.
 ///
 /// # Errors
-/// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) with every place tried and what was wrong with it, and how to get the runtime.
+/// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) with every place tried and what was wrong with it, and how to get
+/// the runtime.
 pub fn init_runtime(path: Option<&Path>) -> Result<RuntimeInfo> {
     with_loaded(path, |loaded| Ok(loaded.info.clone()))
 }
@@ -51,8 +52,8 @@ pub(super) fn environment() -> Result<ort::environment::Environment> {
     with_loaded(None, |loaded| Ok(loaded.environment.clone()))
 }
 
-/// What tells the loaded runtime from another: its own words, and the size of the library, since builds with and without
-/// a provider say the same.
+/// What tells the loaded runtime from another: its own words, and the size of the library, since builds with and
+/// without a provider say the same.
 pub(super) fn build() -> Result<String> {
     with_loaded(None, |Loaded { info, .. }| {
         let bytes = std::fs::metadata(&info.library).map_or(0, |file| file.len());

@@ -12,16 +12,16 @@ pub struct GraphOptions {
     /// Number of the provider's device, from 0; what it counts is with each [`Provider`]. Default 0, the only one of
     /// the CPU.
     pub device: u32,
-    /// Lets the CPU run the operators that the provider does not have. Default `false`: a graph with such an operator is
-    /// refused. It means nothing where the CPU is the provider.
+    /// Lets the CPU run the operators that the provider does not have. Default `false`: a graph with such an operator
+    /// is refused. It means nothing where the CPU is the provider.
     pub share_with_cpu: bool,
     /// Folder that keeps the optimised graph for the next time, made when it is missing. Default: none, the graph is
     /// optimised whenever it is loaded. A file in it is used only by the same ONNX Runtime on the same kind of
     /// processor for the same graph; see `docs/PROVIDERS.md`.
     pub cache: Option<PathBuf>,
-    /// On the CPU, `Softmax` over channels and `Split` of a 1x1 convolution's channels run as other operators, which are
-    /// faster there and give the same up to rounding. Default `true`. The trace of a result tells whether a graph was
-    /// rewritten.
+    /// On the CPU, `Softmax` over channels and `Split` of a 1x1 convolution's channels run as other operators, which
+    /// are faster there and give the same up to rounding. Default `true`. The trace of a result tells whether a graph
+    /// was rewritten.
     pub rewrite: bool,
 }
 

@@ -2,10 +2,10 @@
 //! anew before it gets the graph. Times are of ONNX Runtime 1.32, one thread, AVX-512.
 //!
 //! * `Softmax` over the channels of `[N, C, H, W]` moves all numbers so that the channels are last, and back. As
-//!   `ReduceMax`, `Sub`, `Exp`, `ReduceSum`, `Div` it takes a fifth to a sixth: 3.0 and 0.5 ms for the boxes of a YOLO at
-//!   640x640, 57 and 10 ms for 21 kinds at 512x512.
-//! * `Split` of the channels of a 1x1 convolution: the provider keeps channels in blocks of 8 or 16, but `Split` and all
-//!   that follows want them plain. As one convolution for each part, the blocks stay (a YOLO11n: 34.4 and 33.3 ms).
+//!   `ReduceMax`, `Sub`, `Exp`, `ReduceSum`, `Div` it takes a fifth to a sixth: 3.0 and 0.5 ms for the boxes of a YOLO
+//!   at 640x640, 57 and 10 ms for 21 kinds at 512x512.
+//! * `Split` of the channels of a 1x1 convolution: the provider keeps channels in blocks of 8 or 16, but `Split` and
+//!   all that follows want them plain. As one convolution for each part, the blocks stay (a YOLO11n: 34.4 and 33.3 ms).
 //!
 //! Results are the same up to the rounding of single operators. All bytes that are not of such a part stay as they are,
 //! and a graph that cannot be read, or where anything is unusual, stays as a whole.

@@ -64,8 +64,8 @@ impl Batch {
     /// Preprocesses a frame, with its reference where the model compares, into the next place.
     ///
     /// # Errors
-    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when a value lies above white, when the reference is missing or of another size, or when the
-    /// batch does not [take](Self::takes) the frame. The batch is then as it was.
+    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when a value lies above white, when the reference is missing or of
+    /// another size, or when the batch does not [take](Self::takes) the frame. The batch is then as it was.
     pub fn push(&mut self, frame: &Frame<'_>, reference: Option<&Frame<'_>>) -> Result<()> {
         self.push_region(frame, reference, Region::whole(frame.size()))
     }
@@ -74,7 +74,8 @@ impl Batch {
     /// picture of its own. Nothing is copied before it is resized.
     ///
     /// # Errors
-    /// As [`push`](Self::push), and [`ErrorKind::Argument`](crate::ErrorKind::Argument) when the part has no pixel or lies outside of the frame.
+    /// As [`push`](Self::push), and [`ErrorKind::Argument`](crate::ErrorKind::Argument) when the part has no pixel or
+    /// lies outside of the frame.
     pub fn push_region(&mut self, frame: &Frame<'_>, reference: Option<&Frame<'_>>, region: Region) -> Result<()> {
         if !region.is_in(frame.size()) {
             let Region { x, y, size } = region;

@@ -53,12 +53,12 @@ const HEADER: &str = "[guarantee]";
 
 impl Guarantee {
     /// A guarantee that at most `max_miss` (in `0..1`) of defective panels pass, by limits that were chosen on `date`
-    /// (`2026-11-24`) with `method`. `miss` and `overkill` are what the calibration counted: defective panels passed, and
-    /// good panels failed. Everything else is as yet absent, 0 or empty; the version is this library's.
+    /// (`2026-11-24`) with `method`. `miss` and `overkill` are what the calibration counted: defective panels passed,
+    /// and good panels failed. Everything else is as yet absent, 0 or empty; the version is this library's.
     ///
     /// Calibrations in `panelqc-eval` make it (`Calibrated::guarantee`). With a method of your own, say all that the
-    /// `with_*` methods take: [`Policy`](crate::Policy) refuses a guarantee of another manifest. It is not bound to rules
-    /// yet: see [`seal`](Self::seal).
+    /// `with_*` methods take: [`Policy`](crate::Policy) refuses a guarantee of another manifest. It is not bound to
+    /// rules yet: see [`seal`](Self::seal).
     pub fn new(date: impl Into<String>, method: Method, max_miss: f64, miss: Bounded, overkill: Bounded) -> Self {
         Guarantee {
             date: date.into(),
@@ -105,8 +105,8 @@ impl Guarantee {
         self
     }
 
-    /// With the SHA-256, in hexadecimal, of the model's manifest, as [`Model`](crate::Model) gives it. Default empty, which
-    /// fits no model.
+    /// With the SHA-256, in hexadecimal, of the model's manifest, as [`Model`](crate::Model) gives it. Default empty,
+    /// which fits no model.
     #[must_use]
     pub fn with_manifest(mut self, manifest: impl Into<String>) -> Self {
         self.manifest = manifest.into();

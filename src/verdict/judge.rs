@@ -61,7 +61,8 @@ enum State {
 }
 
 impl Policy {
-    /// Judges the defects of one panel, of all its frames together. `frames` are their sizes, in the order that [`Defect::frame`] counts them; rules need them for zones and densities.
+    /// Judges the defects of one panel, of all its frames together. `frames` are their sizes, in the order that
+    /// [`Defect::frame`] counts them; rules need them for zones and densities.
     ///
     /// The verdict depends on the set of defects, not on their order, and one defect more never makes it better. A
     /// defect on a frame that `frames` does not have goes to review, where the policy has rules.

@@ -54,8 +54,8 @@ pub struct Limits {
 ///
 /// Rules come before these limits. They are tried in their order; the first one on single defects that matches a defect
 /// decides about it, and the panel gets the worst of all verdicts. A rule with `count`, `density_*`, `area_share` or
-/// `distance_*` decides about the panel from all the defects that match it, but for those that a rule before it let pass.
-/// Display glass, where a scratch matters by its length and by where it lies:
+/// `distance_*` decides about the panel from all the defects that match it, but for those that a rule before it let
+/// pass. Display glass, where a scratch matters by its length and by where it lies:
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -226,7 +226,8 @@ impl Policy {
     /// Reads a policy file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read, [`ErrorKind::Policy`](crate::ErrorKind::Policy) as [`Policy::parse`].
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read,
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) as [`Policy::parse`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
@@ -236,10 +237,10 @@ impl Policy {
     /// Reads a policy from the text of the file `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with the line of each mistake: an unknown key, another schema, limits that are not
-    /// `0 <= review <= fail <= 1`, a limit in millimetres without `pixel_pitch_mm`, an empty range, a zone that is
-    /// empty, crosses itself, is not defined or not used, a rule that can never apply or contradicts another one, a
-    /// guarantee for other rules.
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with the line of each mistake: an unknown key, another schema,
+    /// limits that are not `0 <= review <= fail <= 1`, a limit in millimetres without `pixel_pitch_mm`, an empty range,
+    /// a zone that is empty, crosses itself, is not defined or not used, a rule that can never apply or contradicts
+    /// another one, a guarantee for other rules.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let error = |problem: String| Error::policy(path, problem);
         let file: File = toml::from_str(text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;

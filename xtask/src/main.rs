@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's commands, set-up included.
 
 mod bench;
+mod check;
 mod fetch;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ const HELP: &str = "\
 cargo xtask demo      calibrate a policy for the solar cells and inspect those that nobody has seen, on a fresh machine too
 cargo xtask boards    the same for the boards, on a folder of DeepPCB [default: ../shared/data/deeppcb]
 cargo xtask test      run all tests (arguments go to cargo test)
+cargo xtask check     what CI asks beside tests and lints: each feature alone, docs, licences of dependencies, spelling
 cargo xtask fetch     fetch ONNX Runtime and the solar-cell pictures into target/, nothing else
 cargo xtask verify    measure both models on the labelled data that is there, and compare with Python's results
 cargo xtask parity    make tests/parity anew with the exporters' own packages (minutes, some GB)
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         "demo" => demo(&rest),
         "boards" => boards(&rest),
         "test" => test(&rest),
+        "check" => check::all(),
         "fetch" => fetch::runtime().and_then(|_| fetch::solar_cells()).map(|_| ()),
         "verify" => verify(),
         "parity" => parity(),
@@ -70,8 +73,8 @@ fn run(command: &mut Command) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(format!("failed: {command:?}").into()) }
 }
 
-/// The most cells that may be missed and overkilled: 125 defective cells in the calibration part can show 2.4 % at best,
-/// with none of them missed; two may be missed for 5 %.
+/// The most cells that may be missed and overkilled: 125 defective cells in the calibration part can show 2.4 % at
+/// best, with none of them missed; two may be missed for 5 %.
 const CELLS: [&str; 4] = ["--max-miss", "0.05", "--max-overkill", "0.07"];
 /// 341 defective boards can show 0.9 % at best.
 const BOARDS: [&str; 2] = ["--max-miss", "0.01"];
@@ -99,8 +102,8 @@ fn demo(rest: &[String]) -> Result<(), Failure> {
     run(inspect.arg("--split").arg(model.join("splits/test.txt")).arg("--out").arg(out).args(rest).arg(cells))
 }
 
-/// Templates are good panels, tests defective ones. The set's public test list is not among the data beside this project:
-/// the policy is tried on the validation part, which chose the model's confidence limit.
+/// Templates are good panels, tests defective ones. The set's public test list is not among the data beside this
+/// project: the policy is tried on the validation part, which chose the model's confidence limit.
 fn boards(rest: &[String]) -> Result<(), Failure> {
     let data = rest.first().map_or_else(|| root().join("../shared/data/deeppcb"), PathBuf::from);
     if !data.is_dir() {
@@ -154,7 +157,8 @@ fn reference() -> Result<(), Failure> {
     recipes("reference", cases, &["--test", "tests", "--", "reference::", "guarantee::"])
 }
 
-/// Runs recipes of the folder `tests/NAME` in an environment of that name, then the tests that compare with what they made.
+/// Runs recipes of the folder `tests/NAME` in an environment of that name, then the tests that compare with what they
+/// made.
 fn recipes(name: &str, scripts: impl IntoIterator<Item = String>, tests: &[&str]) -> Result<(), Failure> {
     let folder = root().join("tests").join(name);
     let python = fetch::environment(name, &folder.join("requirements.txt"))?;

@@ -11,8 +11,8 @@ use super::Failure;
 const SIZES: [(&str, u32, u32); 3] = [("160", 160, 160), ("640", 640, 640), ("1080", 1920, 1080)];
 const JPEG_QUALITY: u8 = 92;
 
-/// Writes `count` pictures of each size, as JPEG and PNG, gray and RGB: `DIR/jpeg-640-rgb/00.jpg` and, of the same board
-/// without its defects, `DIR/jpeg-640-rgb/template/00.jpg`. The same bytes whenever it is called.
+/// Writes `count` pictures of each size, as JPEG and PNG, gray and RGB: `DIR/jpeg-640-rgb/00.jpg` and, of the same
+/// board without its defects, `DIR/jpeg-640-rgb/template/00.jpg`. The same bytes whenever it is called.
 pub(super) fn write(folder: &str, count: u32) -> Result<(), Failure> {
     for (name, width, height) in SIZES {
         for number in 0..count {

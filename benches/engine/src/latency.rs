@@ -52,8 +52,8 @@ fn percentiles(times: &[f64]) -> Value {
 }
 
 /// Heap allocations a panel and their bytes, by stage, in Rust code on the calling thread. What ONNX Runtime allocates
-/// within itself is its own and is not seen. Loading is `PanelFiles::load`: the engine's workers read into memory that is
-/// used again besides.
+/// within itself is its own and is not seen. Loading is `PanelFiles::load`: the engine's workers read into memory that
+/// is used again besides.
 fn allocations(model: &Model, files: &[panelqc::PanelFiles], panels: &[panelqc::Panel]) -> Result<Value, Failure> {
     let mut batch = Batch::new(&model.manifest().input, 1);
     let (mut outputs, mut scratch) = (Outputs::default(), Proposals::default());

@@ -16,7 +16,8 @@ pub(super) struct Args {
     /// The number that decides [default: the F-score where both detect, otherwise the accuracy].
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
-    /// Fail unless B is better by at least this, with 95 % confidence. Without it B fails only when it is worse with 95 % confidence.
+    /// Fail unless B is better by at least this, with 95 % confidence. Without it B fails only when it is worse with 95
+    /// % confidence.
     #[arg(long, value_name = "X")]
     min_gain: Option<f64>,
     /// Write the comparison as one JSON object.

@@ -43,7 +43,8 @@ impl DataArgs {
         format!("{set} {part}").trim_end().to_owned()
     }
 
-    /// As [`samples`](Self::samples), for what is guaranteed: decisions alone have to be on every panel of their report.
+    /// As [`samples`](Self::samples), for what is guaranteed: decisions alone have to be on every panel of their
+    /// report.
     pub(super) fn fair_samples(&self, model: &Model) -> Result<Vec<Sample>, Failure> {
         let decisions = self.decisions()?;
         if let (None, Some(decisions)) = (self.format, decisions.as_ref().filter(|d| !d.is_complete())) {

@@ -22,13 +22,15 @@ pub(super) struct LoadArgs {
     /// The graph to use of a package that has two [default: what the manifest says].
     #[arg(long, value_enum)]
     precision: Option<PrecisionArg>,
-    /// What runs the model: cpu, or cuda, tensorrt, openvino, directml, coreml where this program and ONNX Runtime were built with it (see docs/PROVIDERS.md).
+    /// What runs the model: cpu, or cuda, tensorrt, openvino, directml, coreml where this program and ONNX Runtime were
+    /// built with it (see docs/PROVIDERS.md).
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     provider: Provider,
     /// Number of the provider's device.
     #[arg(long, value_name = "N", default_value_t = 0)]
     device: u32,
-    /// Let the CPU run the operators that the provider does not have; without it a model with such an operator is refused.
+    /// Let the CPU run the operators that the provider does not have; without it a model with such an operator is
+    /// refused.
     #[arg(long)]
     share_with_cpu: bool,
     /// Keep the optimised model for the next start, in the folder DIR or else in `cache` beside the model.
@@ -61,7 +63,8 @@ impl LoadArgs {
 /// The options of every command that inspects.
 #[derive(clap::Args)]
 pub(super) struct EngineArgs {
-    /// Model package: a folder with model.onnx and model.toml, an .onnx file with a .toml beside it, or an .onnx file that Ultralytics exported.
+    /// Model package: a folder with model.onnx and model.toml, an .onnx file with a .toml beside it, or an .onnx file
+    /// that Ultralytics exported.
     #[arg(long)]
     model: PathBuf,
     #[command(flatten)]
@@ -72,7 +75,8 @@ pub(super) struct EngineArgs {
     /// Worker threads [default: what this process may use].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Images that go through the model together [default: what the graph is fixed to, otherwise 1 on the CPU and 8 elsewhere].
+    /// Images that go through the model together [default: what the graph is fixed to, otherwise 1 on the CPU and 8
+    /// elsewhere].
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
 }

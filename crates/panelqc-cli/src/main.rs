@@ -21,7 +21,8 @@ use clap::{Parser, Subcommand};
 
 /// Automatic visual inspection of industrial panels.
 ///
-/// Exit status: 0 done; 1 the run was done and some image could not be inspected, or a gate was not kept; 2 usage or set-up error.
+/// Exit status: 0 done; 1 the run was done and some image could not be inspected, or a gate was not kept; 2 usage or
+/// set-up error.
 #[derive(Parser)]
 // Not the name of the package.
 #[command(name = "panelqc", version, max_term_width = 100)]

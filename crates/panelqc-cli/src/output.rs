@@ -81,7 +81,8 @@ pub(super) struct Earlier {
 impl Earlier {
     /// Reads the lines of `path` and cuts off one that was not finished.
     ///
-    /// Results of another model, manifest, policy or provider are an error: a file holds what one run would have written.
+    /// Results of another model, manifest, policy or provider are an error: a file holds what one run would have
+    /// written.
     pub(super) fn read(path: &Path, trace: &Trace) -> Result<Self, Failure> {
         let text = match fs::read(path) {
             Ok(bytes) => bytes,

@@ -7,9 +7,10 @@ use crate::binomial;
 /// A labelled panel as a calibration sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoredPanel {
-    /// The highest review limit at which it does not pass ([`Policy::review_score`](panelqc::Policy::review_score)): the
-    /// highest confidence of any defect found on it, 0 when nothing was found, infinite when a rule decides whatever the
-    /// limit. `None` for a panel that could not be inspected: it goes to review, so it is neither passed nor failed.
+    /// The highest review limit at which it does not pass ([`Policy::review_score`](panelqc::Policy::review_score)):
+    /// the highest confidence of any defect found on it, 0 when nothing was found, infinite when a rule decides
+    /// whatever the limit. `None` for a panel that could not be inspected: it goes to review, so it is neither passed
+    /// nor failed.
     pub score: Option<f32>,
     /// Whether a person calls it defective.
     pub defective: bool,
@@ -24,16 +25,16 @@ pub struct ScoredPanel {
 pub struct Calibration {
     /// Most defective panels passed, of all defective ones, in `0..1` (alpha).
     pub max_miss: f64,
-    /// Most good panels failed, of all good ones, in `0..1` (beta). Default: no limit, and the fail limit is the model's
-    /// own confidence.
+    /// Most good panels failed, of all good ones, in `0..1` (beta). Default: no limit, and the fail limit is the
+    /// model's own confidence.
     pub max_overkill: Option<f64>,
     /// Confidence `1 - delta` of each of the two statements, in `0..1`. Default 0.95. Both hold together with
     /// confidence `1 - 2 delta` or more. Not used by [`Method::ConformalRisk`].
     pub confidence: f64,
     /// How. Default: exact binomial.
     pub method: Method,
-    /// Hold the miss rate for every kind of defect by itself: of the panels that show the kind, at most `max_miss` pass.
-    /// All of them together at the same confidence (Bonferroni). Default: no.
+    /// Hold the miss rate for every kind of defect by itself: of the panels that show the kind, at most `max_miss`
+    /// pass. All of them together at the same confidence (Bonferroni). Default: no.
     pub per_kind: bool,
 }
 
@@ -80,7 +81,8 @@ impl Calibration {
     /// Refuses numbers that are no rates, and too few panels: `defective` and `good` ones, and those with each kind.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) for a rate outside of `0..1`, [`ErrorKind::TooFewPanels`](panelqc::ErrorKind::TooFewPanels) that says how many panels are needed.
+    /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) for a rate outside of `0..1`,
+    /// [`ErrorKind::TooFewPanels`](panelqc::ErrorKind::TooFewPanels) that says how many panels are needed.
     pub fn check(&self, panels: &[ScoredPanel]) -> Result<()> {
         for (name, rate) in [
             ("miss rate", Some(self.max_miss)),
@@ -121,15 +123,16 @@ impl Calibration {
     /// `confidence` on.
     ///
     /// # Errors
-    /// As [`check`](Self::check), and [`ErrorKind::Calibration`](panelqc::ErrorKind::Calibration) when no limit holds the rates: the model finds nothing at
-    /// all on too many defective panels, or is as sure as it can be on too many good ones.
+    /// As [`check`](Self::check), and [`ErrorKind::Calibration`](panelqc::ErrorKind::Calibration) when no limit holds
+    /// the rates: the model finds nothing at all on too many defective panels, or is as sure as it can be on too many
+    /// good ones.
     pub fn run(&self, panels: &[ScoredPanel], confidence: f32) -> Result<Calibrated> {
         self.run_with(panels, confidence, |_| panels.iter().map(|p| p.score).collect())
     }
 
     /// As [`run`](Self::run), for a policy in which the highest fail limit at which a panel fails
-    /// ([`Policy::fail_score`](panelqc::Policy::fail_score)) is not its score: `fail_scores` gives them for all `panels` in
-    /// order, at a review limit.
+    /// ([`Policy::fail_score`](panelqc::Policy::fail_score)) is not its score: `fail_scores` gives them for all
+    /// `panels` in order, at a review limit.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -241,7 +244,8 @@ impl Calibration {
 impl Calibrated {
     /// The guarantee that these limits give, as a policy holds it: what was `asked` for, on `date` (`2026-11-24`), for
     /// panels whose hash is `data` ([`data_sha256`](crate::dataset::data_sha256)), `errors` of which could not be
-    /// inspected, and a model with this `manifest` (its SHA-256). It is not bound to rules yet: see [`Guarantee::seal`].
+    /// inspected, and a model with this `manifest` (its SHA-256). It is not bound to rules yet: see
+    /// [`Guarantee::seal`].
     pub fn guarantee(&self, asked: &Calibration, errors: u64, data: &str, manifest: &str, date: &str) -> Guarantee {
         let mut guarantee = Guarantee::new(date, asked.method, asked.max_miss, self.miss, self.overkill)
             .with_errors(errors)

@@ -98,7 +98,8 @@ impl Golden {
     /// Copies images (and their references) into `folder` and records what the inspector makes of them.
     ///
     /// # Errors
-    /// Those of the images, the model and the file system; two images of the same file name are an [`ErrorKind::Argument`](panelqc::ErrorKind::Argument).
+    /// Those of the images, the model and the file system; two images of the same file name are an
+    /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument).
     pub fn record(inspector: &Inspector, panels: &[PanelFiles], folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
         let mut golden = Golden { folder: folder.to_path_buf(), entries: Vec::new(), tensors: HashMap::new() };

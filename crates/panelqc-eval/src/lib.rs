@@ -6,8 +6,9 @@
 //! * [`metrics`] measures results against labels: [`Evaluation`](metrics::Evaluation) for a whole run,
 //!   [`Comparison`](metrics::Comparison) for two models, and each number by itself ([`auroc`](metrics::auroc),
 //!   [`CocoScores`](metrics::CocoScores), [`Rate`](metrics::Rate) ...);
-//! * [`Calibration`] chooses a policy's limits from [`ScoredPanel`]s so that the miss rate is guaranteed; what it gives,
-//!   [`Calibrated`], becomes a [`Guarantee`](panelqc::Guarantee); a [`Monitor`] tells on fresh panels whether it holds;
+//! * [`Calibration`] chooses a policy's limits from [`ScoredPanel`]s so that the miss rate is guaranteed; what it
+//!   gives, [`Calibrated`], becomes a [`Guarantee`](panelqc::Guarantee); a [`Monitor`] tells on fresh panels whether it
+//!   holds;
 //! * [`Golden`] records images of a model package with what is found on them, and replays them where it is deployed.
 //!
 //! ```

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use crate::binomial;
 
 /// Watches whether a guaranteed rate still holds, on labelled panels that come one after the other (sampling
-/// inspection). It may be asked after each of them: if the rate holds, the chance that it ever says otherwise is at most
-/// `1 - confidence`.
+/// inspection). It may be asked after each of them: if the rate holds, the chance that it ever says otherwise is at
+/// most `1 - confidence`.
 ///
 /// The evidence is the mean, over all rates above the level, of how much better such a rate explains the counts than
 /// the level does: a test martingale (Robbins 1970; Ville's inequality), so the bound is uniform in time. The panels
@@ -101,8 +101,8 @@ impl Monitor {
     }
 }
 
-/// `ln` of the integral over rates p in `level..1` of `(p / level)^k ((1 - p) / (1 - level))^(n - k) / (1 - level)`, which
-/// is a beta function and its upper part: the chance that of n + 1 trials at most k succeed.
+/// `ln` of the integral over rates p in `level..1` of `(p / level)^k ((1 - p) / (1 - level))^(n - k) / (1 - level)`,
+/// which is a beta function and its upper part: the chance that of n + 1 trials at most k succeed.
 fn log_evidence(count: u64, of: u64, level: f64) -> f64 {
     let (k, n) = (count as f64, of as f64);
     let above = binomial::cdf(count, of + 1, level).ln();

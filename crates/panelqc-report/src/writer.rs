@@ -4,8 +4,9 @@ use panelqc::{JsonlWriter, PanelReport};
 
 /// Writes the results of a run, one panel after the other, in the order in which they are given.
 ///
-/// [`JsonlWriter`], [`CsvWriter`](crate::CsvWriter) and [`CocoWriter`](crate::CocoWriter) implement it. Implement it for
-/// a format of your own (a database, an MES message) and everything that takes a `Box<dyn ReportWriter>` writes that.
+/// [`JsonlWriter`], [`CsvWriter`](crate::CsvWriter) and [`CocoWriter`](crate::CocoWriter) implement it. Implement it
+/// for a format of your own (a database, an MES message) and everything that takes a `Box<dyn ReportWriter>` writes
+/// that.
 ///
 /// Call [`finish`](Self::finish) after the last panel. It is not called on drop, where an error would be lost: without
 /// it a COCO file lacks its end and what is buffered may not be written. Results already written stay, and each format

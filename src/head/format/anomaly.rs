@@ -4,9 +4,9 @@
 //!   number is it;
 //! * `normalize` in the manifest puts numbers of any scale on 0 to 1; anomalib 2 exports them on it.
 //!
-//! Where the map reaches `pixel_threshold`, connected pixels (by sides or corners) of at least `min_area` are one defect, whose
-//! confidence is the highest number in it. The frame's score decides: below `confidence` no region is reported, and from there on a
-//! frame without a region gets one defect that covers it.
+//! Where the map reaches `pixel_threshold`, connected pixels (by sides or corners) of at least `min_area` are one
+//! defect, whose confidence is the highest number in it. The frame's score decides: below `confidence` no region is
+//! reported, and from there on a frame without a region gets one defect that covers it.
 
 use std::sync::Arc;
 

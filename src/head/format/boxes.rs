@@ -25,8 +25,8 @@ pub(super) const FORMAT: HeadFormat = HeadFormat::new("boxes", &[Task::Detect, T
     .with_kinds(|_| Some(vec![Kind::new("background"), Kind::new("kind1")]));
 
 impl Format {
-    /// `boxes`: torchvision's detectors, for one frame: boxes `[N, 4]` (corners), labels `[N]`, scores `[N]`, and with task
-    /// `instance` masks `[N, 1, H, W]`.
+    /// `boxes`: torchvision's detectors, for one frame: boxes `[N, 4]` (corners), labels `[N]`, scores `[N]`, and with
+    /// task `instance` masks `[N, 1, H, W]`.
     pub const BOXES: Format = Format::named("boxes");
 }
 

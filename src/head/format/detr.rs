@@ -23,10 +23,10 @@ pub(super) const FORMAT: HeadFormat =
     HeadFormat::new("detr", &[Task::Detect], find).guessed().with_kinds(starter_kinds);
 
 impl Format {
-    /// `detr`: DETR, RT-DETR, D-FINE, RF-DETR: logits `[B, Q, K]` or, with a last one for "nothing", `[B, Q, K + 1]`, and
-    /// boxes `[B, Q, 4]` (centre, size, in parts of the input's size). With the last one `activation` says whether it is
-    /// weighed against the kinds (`softmax`, the default) or left out (`sigmoid`, the default for RF-DETR's own exports,
-    /// whose outputs are called `dets` and `labels`).
+    /// `detr`: DETR, RT-DETR, D-FINE, RF-DETR: logits `[B, Q, K]` or, with a last one for "nothing", `[B, Q, K + 1]`,
+    /// and boxes `[B, Q, 4]` (centre, size, in parts of the input's size). With the last one `activation` says whether
+    /// it is weighed against the kinds (`softmax`, the default) or left out (`sigmoid`, the default for RF-DETR's own
+    /// exports, whose outputs are called `dets` and `labels`).
     pub const DETR: Format = Format::named("detr");
 }
 

@@ -2,8 +2,8 @@
 //!
 //! * `end2end` `[B, N, 6 + M]`: x0, y0, x1, y1, confidence, kind, `M` mask coefficients (YOLOv10, YOLO26, exports with
 //!   `nms=True`). Masks: see `rows`;
-//! * `end2end-obb` `[B, N, 7]`: centre x, centre y, width, height, confidence, kind, the angle from x towards y in radians.
-//!   It is never guessed.
+//! * `end2end-obb` `[B, N, 7]`: centre x, centre y, width, height, confidence, kind, the angle from x towards y in
+//!   radians. It is never guessed.
 
 use super::rows::{Form, Table, find};
 use crate::defect::Kind;

@@ -1,5 +1,5 @@
-//! The formats: one file each, and one line here. A new one declares its name and its [`HeadFormat`] as constants in its
-//! file, implements [`Head`](super::Head), and is entered below.
+//! The formats: one file each, and one line here. A new one declares its name and its [`HeadFormat`] as constants in
+//! its file, implements [`Head`](super::Head), and is entered below.
 
 mod anomaly;
 mod boxes;

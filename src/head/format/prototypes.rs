@@ -18,9 +18,10 @@ pub(super) struct Weighted<'a> {
 }
 
 impl Weighted<'_> {
-    /// Adds what is read for the mask: where in a window it is above `threshold`. As Ultralytics' `process_mask_native`: enlarged to where the
-    /// padding is a whole number of cells, cut to what shows the frame, and from there to the frame's pixels. Nothing
-    /// is computed that the window does not show; `None` for an empty one.
+    /// Adds what is read for the mask: where in a window it is above `threshold`. As Ultralytics'
+    /// `process_mask_native`: enlarged to where the padding is a whole number of cells, cut to what shows the frame,
+    /// and from there to the frame's pixels. Nothing is computed that the window does not show; `None` for an empty
+    /// one.
     pub(super) fn add(
         &self,
         threshold: f32,

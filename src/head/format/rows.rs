@@ -1,7 +1,7 @@
-//! What the formats with one row (or column) per proposal share. A proposal has the kind of its highest probability, the
-//! first where two are equal. With `M` mask coefficients behind its numbers, the mask of a proposal is where the
-//! prototypes `[B, M, h, w]`, weighted by them, are above `pixel_threshold` (as the logistic function of the sum), inside
-//! of its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is dropped, as Ultralytics does.
+//! What the formats with one row (or column) per proposal share. A proposal has the kind of its highest probability,
+//! the first where two are equal. With `M` mask coefficients behind its numbers, the mask of a proposal is where the
+//! prototypes `[B, M, h, w]`, weighted by them, are above `pixel_threshold` (as the logistic function of the sum),
+//! inside of its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is dropped, as Ultralytics does.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -187,8 +187,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// How many numbers a proposal of the graph has, along `axis` (1 or 2), beyond `before` and the mask coefficients; `None`
-/// for a graph without proposals. For a starter manifest.
+/// How many numbers a proposal of the graph has, along `axis` (1 or 2), beyond `before` and the mask coefficients;
+/// `None` for a graph without proposals. For a starter manifest.
 pub(super) fn numbers(signature: &Signature, axis: usize, before: usize) -> Option<usize> {
     let ports = &signature.outputs;
     let of_rank = |rank: usize| ports.iter().find(move |port| port.shape.len() == rank);

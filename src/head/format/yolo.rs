@@ -10,8 +10,8 @@ pub(super) const FORMAT: HeadFormat = HeadFormat::new("yolo", &[Task::Detect, Ta
     .with_kinds(|signature| starter_kinds(signature, 1, 4));
 
 impl Format {
-    /// `yolo`: YOLOv8, YOLO11, YOLO12: `[B, 4 + K, N]` (centre, size, probabilities). With task `instance`, 32 or so mask
-    /// coefficients follow, and prototypes `[B, 32, h, w]` are a second output.
+    /// `yolo`: YOLOv8, YOLO11, YOLO12: `[B, 4 + K, N]` (centre, size, probabilities). With task `instance`, 32 or so
+    /// mask coefficients follow, and prototypes `[B, 32, h, w]` are a second output.
     pub const YOLO: Format = Format::named("yolo");
 }
 

@@ -1,5 +1,5 @@
-//! Format `yolo-v5` `[B, N, 5 + K + M]`: centre, size, objectness, a probability for each kind, `M` mask coefficients; the
-//! confidence is the product of objectness and probability (YOLOv5, YOLOv7). Masks: see `rows`.
+//! Format `yolo-v5` `[B, N, 5 + K + M]`: centre, size, objectness, a probability for each kind, `M` mask coefficients;
+//! the confidence is the product of objectness and probability (YOLOv5, YOLOv7). Masks: see `rows`.
 
 use super::rows::{Form, Table, find, starter_kinds};
 use crate::error::Result;

@@ -92,8 +92,8 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// All participants on all cases, a round after the other, in turn: whatever slows the machine for a while slows all
-    /// of them. Every other round goes backwards, so that no one always comes after the same neighbour.
+    /// All participants on all cases, a round after the other, in turn: whatever slows the machine for a while slows
+    /// all of them. Every other round goes backwards, so that no one always comes after the same neighbour.
     fn compare(
         &self,
         results: &mut Results,

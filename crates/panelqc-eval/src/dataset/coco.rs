@@ -70,9 +70,9 @@ type Problem = (usize, String, String);
 /// masks as run lengths are read; an image without annotation is a good panel. The id is `file_name` without extension.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line for a record that is malformed, an id that is unknown or taken,
-/// a box that is empty or not inside its image, and an image that is named and absent
-/// or of another size.
+/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line for a
+/// record that is malformed, an id that is unknown or taken, a box that is empty or not inside its image, and an image
+/// that is named and absent or of another size.
 pub fn read_coco(folder: &Path) -> Result<Vec<Sample>> {
     let path = instances(folder)?;
     let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;

@@ -80,8 +80,9 @@ impl Decisions {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](panelqc::ErrorKind::Io) when it cannot be read; [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with file and line for another schema, an unknown or
-    /// missing key, a panel decided twice, a good panel with a kind of defect, or a time that is none.
+    /// [`ErrorKind::Io`](panelqc::ErrorKind::Io) when it cannot be read;
+    /// [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with file and line for another schema, an unknown or missing
+    /// key, a panel decided twice, a good panel with a kind of defect, or a time that is none.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
@@ -156,7 +157,8 @@ impl Decisions {
     /// decision has no place on the panel; without, it counts for the verdict and not for detection.
     ///
     /// # Errors
-    /// [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) when a decision is on a panel that `samples` does not have: nothing is changed then.
+    /// [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) when a decision is on a panel that `samples` does not have:
+    /// nothing is changed then.
     pub fn apply(&self, samples: &mut [Sample]) -> Result<usize> {
         let places: HashMap<String, usize> =
             samples.iter().enumerate().map(|(at, sample)| (sample.files.id.clone(), at)).collect();

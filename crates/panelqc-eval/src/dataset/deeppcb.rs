@@ -13,7 +13,8 @@ const KINDS: [&str; 6] = ["open", "short", "mousebite", "spur", "copper", "pin-h
 /// a pair without labels is left out.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](panelqc::ErrorKind::Io) and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) that names the file, and the line of a malformed label.
+/// [`ErrorKind::Io`](panelqc::ErrorKind::Io) and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) that names the file,
+/// and the line of a malformed label.
 pub fn read_deeppcb(folder: &Path) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for image in find_images(folder)? {

@@ -10,7 +10,8 @@ use super::{Label, Sample};
 /// in `elpv_dataset/data`. The id is the file's stem.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](panelqc::ErrorKind::Io) and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) that names the file, and the line of a malformed label.
+/// [`ErrorKind::Io`](panelqc::ErrorKind::Io) and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) that names the file,
+/// and the line of a malformed label.
 pub fn read_elpv(folder: &Path) -> Result<Vec<Sample>> {
     let path = folder.join("labels.csv");
     let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;

@@ -12,7 +12,8 @@ const GOOD: [&str; 2] = ["good", "ok"];
 /// good panels, any other is a kind of defect. The id is the path below `folder` without extension.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) for an image that lies in no class folder, or when there is none.
+/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) for an image that
+/// lies in no class folder, or when there is none.
 pub fn read_folders(folder: &Path, good: &[Kind]) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for image in find_images(folder)? {

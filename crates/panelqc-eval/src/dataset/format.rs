@@ -73,8 +73,9 @@ impl FromStr for DataFormat {
 /// manifest's [`good`](panelqc::OutputConfig::good); the other formats do not need it.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) that names the file, and the line of a malformed label; [`ErrorKind::Frame`](panelqc::ErrorKind::Frame) for a
-/// picture whose size cannot be read.
+/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) that names the
+/// file, and the line of a malformed label; [`ErrorKind::Frame`](panelqc::ErrorKind::Frame) for a picture whose size
+/// cannot be read.
 pub fn read(format: DataFormat, folder: &Path, good: &[Kind]) -> Result<Vec<Sample>> {
     match format {
         DataFormat::Coco => read_coco(folder),

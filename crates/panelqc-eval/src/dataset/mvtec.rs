@@ -9,8 +9,9 @@ use super::{Label, Sample, Truth, none_of, size_of};
 /// sides or corners) is one truth of the kind `<defect>`. The id is the path below `test` without extension.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), [`ErrorKind::Frame`](panelqc::ErrorKind::Frame), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) for a mask that is missing, of another size than its image,
-/// or without a white pixel.
+/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), [`ErrorKind::Frame`](panelqc::ErrorKind::Frame), and
+/// [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) for a mask that is missing, of another size than its image, or
+/// without a white pixel.
 pub fn read_mvtec(folder: &Path) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for image in find_images(&folder.join("test"))? {

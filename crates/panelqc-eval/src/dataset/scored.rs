@@ -3,8 +3,8 @@ use panelqc::{PanelReport, Policy, Size, Status, Verdict, sha256_hex};
 use super::Sample;
 use crate::calibration::ScoredPanel;
 
-/// What a calibration needs of `samples` and their results, in the same order, under a policy whose `[default]` limits are
-/// to be chosen. The results have to reach down to a low confidence (0.01): a panel without any defect scores 0.
+/// What a calibration needs of `samples` and their results, in the same order, under a policy whose `[default]` limits
+/// are to be chosen. The results have to reach down to a low confidence (0.01): a panel without any defect scores 0.
 pub fn scored_panels(policy: &Policy, samples: &[Sample], reports: &[PanelReport]) -> Vec<ScoredPanel> {
     let panels = samples.iter().zip(reports);
     panels
@@ -22,8 +22,8 @@ pub fn fail_scores(policy: &Policy, reports: &[PanelReport], review: f32) -> Vec
     reports.iter().map(score).collect()
 }
 
-/// What another policy makes of a result; review for a panel that could not be inspected. The result has to reach down to that
-/// policy's limits.
+/// What another policy makes of a result; review for a panel that could not be inspected. The result has to reach down
+/// to that policy's limits.
 pub fn verdict(policy: &Policy, report: &PanelReport) -> Verdict {
     scored(report, |frames| policy.judge(&report.defects, frames).verdict).unwrap_or(Verdict::Review)
 }

@@ -9,13 +9,14 @@ use super::{Label, Sample, Truth, check_size, none_of};
 
 /// Reads Pascal VOC (Everingham et al. 2010): every XML file below `folder`, its image beside it, in `../JPEGImages`
 /// or in `../images`. Coordinates are numbers of pixels from 1, both ends included, as the set defines them: `xmin` 1,
-/// `xmax` 2 is two pixels wide. A `difficult` object is ignored by the metrics. An image without an object is a good panel;
-/// one without an XML file is left out. The id is the path below `folder` without extension, less `Annotations/`.
+/// `xmax` 2 is two pixels wide. A `difficult` object is ignored by the metrics. An image without an object is a good
+/// panel; one without an XML file is left out. The id is the path below `folder` without extension, less
+/// `Annotations/`.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line for XML that is none, something missing, a box that is empty or
-/// not inside its image, and an image that is named and absent
-/// or of another size.
+/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line for
+/// XML that is none, something missing, a box that is empty or not inside its image, and an image that is named and
+/// absent or of another size.
 pub fn read_voc(folder: &Path) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {

@@ -13,12 +13,13 @@ type Names = BTreeMap<usize, Kind>;
 /// Reads YOLO labels: `data.yaml` (its `names`, a list or numbers with names) or `classes.txt` (one name a line) in
 /// `folder`, and for each image below it a text file of the same name: in `labels` where the image lies in `images`,
 /// otherwise beside it. A line is `class x y width height` (the centre), or `class x1 y1 x2 y2 x3 y3 ...`, a polygon,
-/// which an oriented box is too; all in shares of the image, 0 to 1. An image without a text file, or with an empty one,
-/// is a good panel. The id is the path below `folder` without extension.
+/// which an oriented box is too; all in shares of the image, 0 to 1. An image without a text file, or with an empty
+/// one, is a good panel. The id is the path below `folder` without extension.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), [`ErrorKind::Frame`](panelqc::ErrorKind::Frame), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line of a malformed label; also when no image has a
-/// text file at all.
+/// [`ErrorKind::Io`](panelqc::ErrorKind::Io), [`ErrorKind::Frame`](panelqc::ErrorKind::Frame), and
+/// [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line of a malformed label; also when no image has a text
+/// file at all.
 pub fn read_yolo(folder: &Path) -> Result<Vec<Sample>> {
     let names = names_of(folder)?;
     let mut samples = Vec::new();

@@ -25,7 +25,8 @@ impl Results {
     /// Reads a file of `panelqc eval --json`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line for a file that is no such result or has no panel.
+    /// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line
+    /// for a file that is no such result or has no panel.
     pub fn load(path: &Path) -> Result<Self> {
         let wanted = "a result of `panelqc eval --json` with its `panels`";
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
@@ -40,9 +41,9 @@ impl Results {
 
 /// Whether model B is better than model A on the same panels, and by how much.
 ///
-/// The intervals are those of a paired bootstrap (Efron and Tibshirani 1993): 10,000 times as many panels are drawn with
-/// replacement, the same for both models, and the 2.5th and 97.5th percentile of the differences are the ends. The seed is
-/// fixed.
+/// The intervals are those of a paired bootstrap (Efron and Tibshirani 1993): 10,000 times as many panels are drawn
+/// with replacement, the same for both models, and the 2.5th and 97.5th percentile of the differences are the ends. The
+/// seed is fixed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Comparison {
@@ -99,8 +100,8 @@ impl Comparison {
     /// Compares two results over the same panels, in any order.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) that names the first panel that only one of them has, has twice, or that is defective for one
-    /// and good for the other.
+    /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) that names the first panel that only one of them has, has
+    /// twice, or that is defective for one and good for the other.
     pub fn new(a: &Results, b: &Results) -> Result<Self> {
         let pairs = paired(&a.panels, &b.panels)?;
         let (a, b) = (Side::new(pairs.iter().map(|p| p.0)), Side::new(pairs.iter().map(|p| p.1)));
@@ -226,7 +227,8 @@ impl<'a> Side<'a> {
         ]
     }
 
-    /// AUROC and AUPR, ties taken together as in [`auroc`](super::auroc) and [`average_precision`](super::average_precision).
+    /// AUROC and AUPR, ties taken together as in [`auroc`](super::auroc) and
+    /// [`average_precision`](super::average_precision).
     fn areas(&self, times: &[u32]) -> Option<(f64, f64)> {
         let (mut bad, mut good) = (0.0, 0.0);
         let (mut wins, mut precision) = (0.0, 0.0);

@@ -14,8 +14,8 @@ pub enum Protocol {
     /// As DeepPCB defines it (Tang et al. 2019, after the ICDAR 2015 script): IoU above 0.33; each truth, in the order
     /// of the labels, takes the surest detection of its kind that is still free.
     Deeppcb,
-    /// IoU of at least 0.5; each detection, the surest first, takes the free truth of its kind that it overlaps most. What finds
-    /// only a truth that is to be ignored counts neither way.
+    /// IoU of at least 0.5; each detection, the surest first, takes the free truth of its kind that it overlaps most.
+    /// What finds only a truth that is to be ignored counts neither way.
     Coco,
 }
 

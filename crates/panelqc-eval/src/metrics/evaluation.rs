@@ -126,8 +126,8 @@ pub struct Evaluation {
     pub decided: Rate,
     /// Right verdicts of those.
     pub decided_right: Rate,
-    /// Single defects without a detection of any kind that overlaps enough (`iou`) and by itself keeps the panel from passing (it reaches
-    /// the policy's review limit), of all on the panels that could be inspected.
+    /// Single defects without a detection of any kind that overlaps enough (`iou`) and by itself keeps the panel from
+    /// passing (it reaches the policy's review limit), of all on the panels that could be inspected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defect_miss: Option<Rate>,
     /// See [`RiskCoverage`].
@@ -151,7 +151,8 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Measures results of `inspector`, in the order of `samples`, that took `seconds` in all: [`Evaluator`] in one step.
+    /// Measures results of `inspector`, in the order of `samples`, that took `seconds` in all: [`Evaluator`] in one
+    /// step.
     pub fn new(
         inspector: &Inspector,
         format: DataFormat,

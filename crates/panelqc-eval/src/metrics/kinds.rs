@@ -30,9 +30,9 @@ impl KindConfusion {
         self.kinds.iter().position(|k| k == kind)
     }
 
-    /// Detections from `confidence` on against truths, as `protocol` says what overlaps enough; the last row and column,
-    /// `background`, are false alarms (those on good images too) and misses. A detection, the surest first, takes the free truth of its own
-    /// kind that it overlaps most; then what is left is paired across kinds.
+    /// Detections from `confidence` on against truths, as `protocol` says what overlaps enough; the last row and
+    /// column, `background`, are false alarms (those on good images too) and misses. A detection, the surest first,
+    /// takes the free truth of its own kind that it overlaps most; then what is left is paired across kinds.
     pub fn of_detections(images: &[Truths<'_>], kinds: &[Kind], protocol: Protocol, confidence: f32) -> Self {
         let mut matrix = KindConfusion::new(kinds.iter().cloned().chain([Kind::from(BACKGROUND)]).collect());
         let background = kinds.len();

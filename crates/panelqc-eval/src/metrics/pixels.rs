@@ -27,8 +27,8 @@ impl PixelScores {
     }
 
     /// Counts one image: `map` (height, width) says how anomalous each pixel is, in `0..=1` (what lies outside is cut,
-    /// NaN is 0); `masks` (of the same size, others are passed over) mark the defective ones. The connected parts of all
-    /// masks together (by sides or corners) are the regions.
+    /// NaN is 0); `masks` (of the same size, others are passed over) mark the defective ones. The connected parts of
+    /// all masks together (by sides or corners) are the regions.
     pub fn add<'a>(&mut self, map: ArrayView2<'_, f32>, masks: impl IntoIterator<Item = &'a Mask>) {
         let (height, width) = map.dim();
         // 0.0 is added to turn -0.0 into 0.0, whose bits are in order.
@@ -59,9 +59,9 @@ impl PixelScores {
         self.area(1.0, |bin| share(self.defective[bin]))
     }
 
-    /// Area under the per-region overlap (Bergmann et al. 2021): the mean share of each region that is found, integrated
-    /// over false positive rates of 0 to 0.3 and divided by 0.3, in `0..=1`. `None` unless there are both regions and
-    /// good pixels.
+    /// Area under the per-region overlap (Bergmann et al. 2021): the mean share of each region that is found,
+    /// integrated over false positive rates of 0 to 0.3 and divided by 0.3, in `0..=1`. `None` unless there are both
+    /// regions and good pixels.
     pub fn aupro(&self) -> Option<f64> {
         (self.regions > 0).then_some(())?;
         self.area(LIMIT, |bin| self.overlap[bin] / self.regions as f64).map(|area| (area / LIMIT).min(1.0))

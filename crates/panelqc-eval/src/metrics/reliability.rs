@@ -5,9 +5,9 @@ use super::thin::thin;
 /// Bins of the calibration error, of equal width over 0 to 1.
 const BINS: usize = 15;
 
-/// Expected calibration error (Guo et al. 2017, with the 15 bins of their paper) of the scores of panels: the mean, over the
-/// panels, of how far the mean score of a panel's bin is from the share of defective panels in it. A bin holds its upper end,
-/// the first one 0 too. `None` of nothing.
+/// Expected calibration error (Guo et al. 2017, with the 15 bins of their paper) of the scores of panels: the mean,
+/// over the panels, of how far the mean score of a panel's bin is from the share of defective panels in it. A bin holds
+/// its upper end, the first one 0 too. `None` of nothing.
 pub fn calibration_error(samples: impl IntoIterator<Item = (f32, bool)>) -> Option<f64> {
     let mut bins = [(0u64, 0.0f64, 0u64); BINS];
     let mut all = 0u64;
@@ -44,7 +44,8 @@ pub struct RiskPoint {
 
 impl RiskCoverage {
     /// Of (score, defective) panels, called defective from `limit` on (above 0). A panel is as sure as its score is far
-    /// from the limit, in shares of the way to 0 or to 1. Panels that are equally sure come together. `None` of nothing.
+    /// from the limit, in shares of the way to 0 or to 1. Panels that are equally sure come together. `None` of
+    /// nothing.
     pub fn new(samples: impl IntoIterator<Item = (f32, bool)>, limit: f32) -> Option<Self> {
         let limit = f64::from(limit);
         let judged = samples.into_iter().map(|(score, defective)| {

@@ -51,8 +51,8 @@ pub struct HtmlOptions {
 }
 
 impl HtmlOptions {
-    /// The options for results of a model with these outputs, judged by this policy: the kinds that are defects, and the
-    /// lowest limits of any kind. What no rule looks at is hidden.
+    /// The options for results of a model with these outputs, judged by this policy: the kinds that are defects, and
+    /// the lowest limits of any kind. What no rule looks at is hidden.
     pub fn new(output: &OutputConfig, policy: &Policy) -> Self {
         let kinds: Vec<Kind> = output.kinds.iter().filter(|kind| !output.good.contains(kind)).cloned().collect();
         let lowest = |limit: fn(Limits) -> f32| kinds.iter().map(|k| limit(policy.limits(k))).min_by(f32::total_cmp);
@@ -144,7 +144,8 @@ impl HtmlReport {
     /// Adds a panel from its line of `results.jsonl`, as [`HtmlReport::add`] does.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) when the line is no result of a panel, and those of [`HtmlReport::add`].
+    /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) when the line is no result of a panel, and those of
+    /// [`HtmlReport::add`].
     pub fn add_line(&mut self, line: &str, label: Option<&HtmlLabel>, frames: &[Frame]) -> Result<()> {
         let bad = |found: String| Error::argument(format!("expected a line of results.jsonl, found {found}"));
         let mut record: Map<String, Value> = serde_json::from_str(line).map_err(|e| bad(e.to_string()))?;
