@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn nothing_is_copied() {
-        let driver = vec![7u8; 64];
+        let driver = [7u8; 64];
         let frame = Frame::strided(Size::new(6, 4), Mono8, &driver[..], 16).unwrap();
         let PixelView::Eight(view) = frame.pixels() else { panic!("8 bits") };
         assert_eq!(view.row(1).as_ptr(), driver[16..].as_ptr());
