@@ -176,28 +176,14 @@ impl Windows {
 
     /// The row of the result at `y`, from rows of the source.
     pub(super) fn down<'l, T: Sample + 'l>(&self, y: usize, line: impl Fn(usize) -> &'l [T], out: &mut [T]) {
-        // The loops ask for the same lines again and again: mostly they are few, and found once.
-        const FEW: usize = 8;
-        let (first, weights) = self.of(y);
-        match weights.len() {
-            count @ 0..=FEW => {
-                let mut lines: [&[T]; FEW] = [&[]; FEW];
-                lines[..count].iter_mut().enumerate().for_each(|(k, found)| *found = line(first + k));
-                self.down_lines(y, |k| lines[k % FEW], out);
-            }
-            _ => self.down_lines(y, |k| line(first + k), out),
-        }
-    }
-
-    /// The same, `line` counted from the first one that has a weight.
-    fn down_lines<'l, T: Sample + 'l>(&self, y: usize, line: impl Fn(usize) -> &'l [T], out: &mut [T]) {
         const BLOCK: usize = 64;
-        let (_, weights) = self.of(y);
+        let (first, weights) = self.of(y);
         let (bits, stride) = (self.bits, self.stride);
+        let line = |k: usize| line(first + k);
         let mut done = 0;
         if let Some(narrow) = self.narrow.get(y * stride..(y + 1) * stride) {
             let table = Narrow { weights: narrow, spans: &[], count: weights.len(), stride, bits };
-            done = down_bytes(table, &line, out);
+            done = down_bytes(table, line, out);
         }
         let (blocks, rest) = out[done..].as_chunks_mut::<BLOCK>();
         vectorised(
