@@ -3,7 +3,8 @@
 use allocation_counter::measure;
 use image::{DynamicImage, GrayImage};
 use panelqc::{
-    Batch, Channels, Decoded, Frame, Inspector, Kernel, Model, Outputs, Panel, PixelFormat, Preprocess, Proposals, Size,
+    Batch, Channels, Decoded, Frame, Inspector, Kernel, Model, Outputs, Panel, PixelFormat, Preprocess, Proposals,
+    Region, Size, Step, White,
 };
 
 use crate::util::{board, cell, project};
@@ -72,6 +73,20 @@ fn resizing_allocates_nothing() {
             assert_eq!(resizing(kernel, channels), 0, "{kernel:?}, {channels} channels");
         }
     }
+}
+
+#[test]
+fn parts_of_a_padded_frame_allocate_nothing() {
+    let values: Vec<u16> = (0..512 * 270).map(|i| (i % 4096) as u16).collect();
+    let frame = Frame::strided(Size::new(480, 270), PixelFormat::Mono12, &values, 512).unwrap();
+    let config = Preprocess::new(Size::new(160, 160));
+    let mut batch = Batch::new(&config, 1).with_steps(&[Step::White(White::new(4095))]);
+    let mut push = |x| {
+        batch.clear();
+        batch.push_region(&frame, None, Region::new(x, 10, Size::new(240, 200))).unwrap();
+    };
+    push(0);
+    assert_eq!(measure(|| [1, 100, 240].into_iter().for_each(&mut push)).count_total, 0);
 }
 
 /// Decodes what the model makes of a panel twice, and gives the second time's result and allocations.

@@ -232,7 +232,7 @@ impl Engine {
     ) -> Entry<'n, 'static> {
         let start = Instant::now();
         let read = matches!(input, PanelInput::Files(_));
-        match input.into_panel_with(&self.limits, scratch) {
+        match input.into_panel_with(&self.limits, self.model.manifest().white(), scratch) {
             Ok(panel) => Entry::new(id, image, Cow::Owned(panel), read, start.elapsed()),
             Err(error) => Entry::failed(id, image, error),
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::panel::{PanelFiles, PanelInput};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"];
 
@@ -48,13 +48,17 @@ pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<Vec<P
         .map(|(id, path, reference)| {
             if let Some(first) = seen.get(&id) {
                 let found = format!("the id `{id}` twice: {} has it too", first.display());
-                return PanelInput::Missing { id, image: path, expected: "an id of its own".to_owned(), found };
+                let (kind, expected) = (ErrorKind::Frame, "an id of its own".to_owned());
+                return PanelInput::Missing { id, image: path, kind, expected, found };
             }
             seen.insert(id.clone(), path.clone());
             match reference {
                 None => PanelFiles::from_files(id, vec![path]).into(),
                 Some(Ok(reference)) => PanelFiles::from_files(id, vec![path]).with_reference(reference).into(),
-                Some(Err((expected, found))) => PanelInput::Missing { id, image: path, expected, found },
+                Some(Err((expected, found))) => {
+                    let kind = ErrorKind::MissingReference;
+                    PanelInput::Missing { id, image: path, kind, expected, found }
+                }
             }
         })
         .collect())

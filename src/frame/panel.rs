@@ -5,7 +5,7 @@ use super::limits::FrameLimits;
 use super::picture::Frame;
 use super::samples::Samples;
 use super::scratch::FrameScratch;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What gets one verdict: one or more pictures of the same product and, for models that compare, a picture of a
 /// defect-free one. What is inspected in the background takes a `Panel<'static>`.
@@ -144,11 +144,16 @@ impl PanelFiles {
     /// # Errors
     /// As [`Frame::load`] and [`Panel::from_frames`].
     pub fn load(&self, limits: &FrameLimits) -> Result<Panel<'static>> {
-        self.load_with(limits, &mut FrameScratch::default())
+        self.load_with(limits, None, &mut FrameScratch::default())
     }
 
-    fn load_with(&self, limits: &FrameLimits, scratch: &mut FrameScratch) -> Result<Panel<'static>> {
-        let mut load = |path: &PathBuf| Frame::load_with(path, limits, scratch);
+    fn load_with(
+        &self,
+        limits: &FrameLimits,
+        white: Option<u16>,
+        scratch: &mut FrameScratch,
+    ) -> Result<Panel<'static>> {
+        let mut load = |path: &PathBuf| Ok(Frame::load_with(path, limits, scratch)?.whitened(white));
         let frames = self.frames.iter().map(&mut load).collect::<Result<Vec<_>>>()?;
         let mut panel = Panel::from_frames(self.id.as_str(), frames)?;
         panel.tags.clone_from(&self.tags);
@@ -174,6 +179,8 @@ pub enum PanelInput {
         id: String,
         /// The image file.
         image: PathBuf,
+        /// What is wrong with it, most often [`ErrorKind::MissingReference`].
+        kind: ErrorKind,
         /// What was looked for.
         expected: String,
         /// What was there instead.
@@ -215,14 +222,22 @@ impl PanelInput {
     /// # Errors
     /// As [`PanelFiles::load`].
     pub fn into_panel(self, limits: &FrameLimits) -> Result<Panel<'static>> {
-        self.into_panel_with(limits, &mut FrameScratch::default())
+        self.into_panel_with(limits, None, &mut FrameScratch::default())
     }
 
-    pub(crate) fn into_panel_with(self, limits: &FrameLimits, scratch: &mut FrameScratch) -> Result<Panel<'static>> {
+    /// The same in memory that is used again; what is read of files has this `white`, where a manifest states one.
+    pub(crate) fn into_panel_with(
+        self,
+        limits: &FrameLimits,
+        white: Option<u16>,
+        scratch: &mut FrameScratch,
+    ) -> Result<Panel<'static>> {
         match self {
             PanelInput::Loaded(panel) => Ok(panel),
-            PanelInput::Files(files) => files.load_with(limits, scratch),
-            PanelInput::Missing { image, expected, found, .. } => Err(Error::image(image.display(), expected, found)),
+            PanelInput::Files(files) => files.load_with(limits, white, scratch),
+            PanelInput::Missing { image, kind, expected, found, .. } => {
+                Err(Error::image(image.display(), expected, found).with_kind(kind))
+            }
         }
     }
 }

@@ -115,6 +115,12 @@ impl<'a> Frame<'a> {
         Ok(self)
     }
 
+    /// The same frame with the white that a manifest states, where its samples can hold that.
+    pub(super) fn whitened(mut self, white: Option<u16>) -> Self {
+        self.white = white.filter(|&white| white <= self.format.largest()).unwrap_or(self.white);
+        self
+    }
+
     /// The same frame with a name for messages, for example the camera and the number of the shot. Default: the file's
     /// path, or `in memory`.
     #[must_use]

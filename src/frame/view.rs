@@ -18,6 +18,8 @@ pub struct View<'a, T> {
     /// From the first sample of the first row to the last of the last row.
     samples: &'a [T],
     stride: usize,
+    /// Samples of a row.
+    row: usize,
     format: PixelFormat,
     white: u16,
     frame: Size,
@@ -83,7 +85,8 @@ impl<'a, T> View<'a, T> {
     pub(crate) fn new(samples: &'a [T], stride: usize, format: PixelFormat, white: u16, size: Size) -> Self {
         let needed = needed(size, format, stride).and_then(|needed| samples.get(..needed));
         let (samples, size) = needed.map_or((&[][..], Size::default()), |samples| (samples, size));
-        View { samples, stride, format, white, frame: size, region: Region::whole(size) }
+        let row = size.width as usize * format.channels();
+        View { samples, stride, row, format, white, frame: size, region: Region::whole(size) }
     }
 
     /// Other samples in place of these, row after row without padding, in `format`: what was made of them.
@@ -136,21 +139,26 @@ impl<'a, T> View<'a, T> {
     pub fn row(&self, y: usize) -> &'a [T] {
         let start = y * self.stride;
         match y < self.height() {
-            true => self.samples.get(start..start + self.width() * self.channels()).unwrap_or_default(),
+            true => self.samples.get(start..start + self.row).unwrap_or_default(),
             false => &[],
         }
     }
 
+    /// Row `y` for a kernel's inner loop, which asks for rows that there are.
+    #[inline(always)]
+    pub(crate) fn line(&self, y: usize) -> &'a [T] {
+        &self.samples[y * self.stride..][..self.row]
+    }
+
     /// All rows, from the top.
     pub fn rows(&self) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
-        let (samples, stride, height) = (self.samples, self.stride, self.height());
-        let width = self.width() * self.channels();
-        (0..height).map(move |y| samples.get(y * stride..y * stride + width).unwrap_or_default())
+        let (samples, stride, row, height) = (self.samples, self.stride, self.row, self.height());
+        (0..height).map(move |y| samples.get(y * stride..y * stride + row).unwrap_or_default())
     }
 
     /// All samples as one slice, where there is no padding between the rows.
     pub fn as_slice(&self) -> Option<&'a [T]> {
-        (self.stride == self.width() * self.channels()).then_some(self.samples)
+        (self.stride == self.row).then_some(self.samples)
     }
 
     /// All samples without padding, copied where there is some.
@@ -172,7 +180,8 @@ impl<'a, T> View<'a, T> {
         }
         let start = y as usize * self.stride + x as usize * self.channels();
         let needed = needed(region.size, self.format, self.stride)?;
-        Some(View { samples: self.samples.get(start..start.checked_add(needed)?)?, region, ..*self })
+        let row = region.size.width as usize * self.channels();
+        Some(View { samples: self.samples.get(start..start.checked_add(needed)?)?, row, region, ..*self })
     }
 }
 

@@ -201,7 +201,7 @@ mod tests {
         let text = MINIMAL.replacen("[input]", "[[prepare]]\nstep = \"white\"\nvalue = 4095\n[input]\nwhite = 4095", 1);
         let manifest = parse(&text).unwrap();
         assert_eq!(manifest.prepare, [Step::White(White::new(4095))]);
-        assert!(manifest.prepare[0].files().is_empty(), "it owns no file");
+        assert!(manifest.prepare[0].files().is_empty() && manifest.white() == Some(4095));
         assert_eq!(parse(&manifest.to_toml()).unwrap(), manifest);
     }
 

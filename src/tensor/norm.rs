@@ -33,10 +33,14 @@ impl Norm {
 
     /// Puts numbers on the scale 0 to 255, where `white` is 255, and into a plane.
     pub(super) fn fill<V: Level>(&self, out: &mut [f32], values: &[V], white: f32) {
-        // 255 times a sample over 255 is the sample itself.
-        match V::ON_SCALE || white == 255.0 {
-            true => self.fill_levels(out, values, V::into),
-            false => self.fill_levels(out, values, |value| value.level(white)),
+        // 255 times a sample over a multiple of 255 is the same quotient without the product.
+        let divisor = white / 255.0;
+        if V::ON_SCALE || divisor == 1.0 {
+            self.fill_levels(out, values, V::into);
+        } else if white % 255.0 == 0.0 {
+            self.fill_levels(out, values, |value| value.into() / divisor);
+        } else {
+            self.fill_levels(out, values, |value| value.level(white));
         }
     }
 
@@ -67,18 +71,23 @@ mod tests {
     proptest! {
         #[test]
         fn normalised_pixels_are_those_of_the_formula(
-            values in proptest::collection::vec(0u8.., 1..80), scale in 1e-4f32..2.0, mean in -200f32..200.0,
+            values in proptest::collection::vec(0u16.., 1..80), scale in 1e-4f32..2.0, mean in -200f32..200.0,
             std in prop_oneof![
                 (-149i32..128).prop_map(|power| f64::from(power).exp2() as f32),
                 (1u16..300).prop_map(|part| f32::from(part).recip()),
                 1e-3f32..300.0,
             ],
+            white in prop::sample::select(&[255u16, 1023, 4080, 4095, 16_383, 65_535][..]),
         ) {
             let norm = Norm { scale, mean, std, pad: 0.0 };
+            let white = f32::from(white);
             let mut out = vec![f32::NAN; values.len()];
-            norm.fill(&mut out, &values, 255.0);
-            let want = values.iter().map(|&v| norm.apply(f32::from(v)).to_bits());
+            norm.fill(&mut out, &values, white);
+            let want = values.iter().map(|&v| norm.apply(f32::from(v) * 255.0 / white).to_bits());
             prop_assert!(out.iter().map(|v| v.to_bits()).eq(want), "{norm:?}");
+            norm.fill(&mut out, &values.iter().map(|&v| f32::from(v)).collect::<Vec<_>>(), white);
+            let want = values.iter().map(|&v| norm.apply(f32::from(v)).to_bits());
+            prop_assert!(out.iter().map(|v| v.to_bits()).eq(want), "numbers that are levels: {norm:?}");
         }
     }
 }

@@ -97,7 +97,10 @@ fn write_view<'v, T: Sample>(
         let weights = if view.format().is_reversed() { [blue, green, red] } else { LUMA };
         let width = view.width();
         gray.resize(width * view.height(), T::default());
-        view.rows().zip(gray.chunks_exact_mut(width)).for_each(|(row, gray)| luma(row, weights, gray));
+        match view.as_slice() {
+            Some(pixels) => luma(pixels, weights, gray),
+            None => view.rows().zip(gray.chunks_exact_mut(width)).for_each(|(row, gray)| luma(row, weights, gray)),
+        }
         view = view.replaced(gray, if T::EIGHT_BITS { PixelFormat::Mono8 } else { PixelFormat::Mono16 });
     }
     let mut planes = Planes::new(config, at, view.format(), view.white(), out);

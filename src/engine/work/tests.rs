@@ -122,3 +122,18 @@ fn a_panel_from_memory_comes_back_with_its_error() {
     let failed = inspector.inspect_batch([lonely.clone()]).next().unwrap().unwrap_err();
     assert_eq!(failed.into_panel(), Some(lonely));
 }
+
+#[test]
+fn a_file_of_12_bits_has_the_white_of_the_manifest_wherever_it_is_shown() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/solar-cell");
+    let text = std::fs::read_to_string(source.join("model.toml")).unwrap();
+    let text = text.replacen("[input]\n", "[input]\nwhite = 4095\n", 1);
+    let manifest = crate::model::Manifest::parse(&text, Path::new("model.toml")).unwrap();
+    let graph = std::fs::read(source.join("model.int8.onnx")).unwrap();
+    let inspector = Inspector::builder(Model::from_bytes(graph, manifest).unwrap()).threads(1).build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep.png");
+    image::ImageBuffer::from_pixel(300, 300, image::Luma([4095u16])).save(&path).unwrap();
+    let shown = inspector.inspect_batch([&*path]).with_panels(|_, panel| panel.frames()[0].to_gray8().into_raw()[7]);
+    assert_eq!(shown.map(|result| result.unwrap().1).collect::<Vec<_>>(), [255], "white, not a sixteenth of it");
+}

@@ -47,8 +47,8 @@ impl<T: Sample> Area<T> {
                 if *held != Some(row) {
                     *held = Some(row);
                     match channels {
-                        1 => across::<T, 1>(source.row(row), columns, shares, line),
-                        _ => across::<T, 3>(source.row(row), columns, shares, line),
+                        1 => across::<T, 1>(source.line(row), columns, shares, line),
+                        _ => across::<T, 3>(source.line(row), columns, shares, line),
                     }
                 }
                 vectorised(

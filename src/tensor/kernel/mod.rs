@@ -111,11 +111,11 @@ impl<T: Sample> Resize<T> {
             if let Some(values) = source.as_slice() {
                 return sink.rows(rows.start, 0, &values[rows.start * width..rows.end * width]);
             }
-            return rows.for_each(|y| sink.rows(y, 0, source.row(y)));
+            return rows.for_each(|y| sink.rows(y, 0, source.line(y)));
         }
         self.line.resize(width * channels, T::default());
         for y in rows {
-            split(source.row(y), channels, &mut self.line, width);
+            split(source.line(y), channels, &mut self.line, width);
             for (channel, line) in self.line.chunks_exact(width).enumerate() {
                 sink.rows(y, channel, line);
             }

@@ -19,7 +19,7 @@ impl<T: Sample> Nearest<T> {
         let (to_width, to_height) = (to.width as usize, to.height as usize);
         self.line.resize(to_width, T::default());
         for y in rows {
-            let row = source.row(place(y, source.height(), to_height));
+            let row = source.line(place(y, source.height(), to_height));
             for channel in 0..source.channels() {
                 for (x, out) in self.line.iter_mut().enumerate() {
                     *out = row[place(x, source.width(), to_width) * source.channels() + channel];

@@ -25,6 +25,10 @@ pub(super) fn down<'l>(table: Narrow<'_>, line: impl Fn(usize) -> &'l [u8], out:
             let shift = sse2._mm_cvtsi32_si128(bits as i32);
             let (blocks, _) = out.as_chunks_mut::<64>();
             let done = blocks.len() * 64;
+            // The blocks ask for the same lines again and again: mostly they are few, and found once.
+            let mut few: [&[u8]; 16] = [&[]; 16];
+            few.iter_mut().zip(0..count).for_each(|(few, k)| *few = line(k));
+            let line = |k: usize| few.get(k).copied().unwrap_or_else(|| line(k));
             for (i, block) in blocks.iter_mut().enumerate() {
                 let mut sums = [half; 8];
                 for (pair, weights) in weights.as_chunks::<2>().0[..count.div_ceil(2)].iter().enumerate() {

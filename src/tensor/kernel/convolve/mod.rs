@@ -82,9 +82,9 @@ impl<T: Sample> Convolve<T> {
         for y in rows {
             let wide = &mut self.wide[..w * channels];
             if h == th {
-                wide.copy_from_slice(source.row(y));
+                wide.copy_from_slice(source.line(y));
             } else {
-                self.down.down(y, |row| source.row(row), wide);
+                self.down.down(y, |row| source.line(row), wide);
                 clip(wide, self.top);
             }
             if channels > 1 {
@@ -119,7 +119,7 @@ impl<T: Sample> Convolve<T> {
                     continue;
                 }
                 held[place] = Some(row);
-                split(source.row(row), channels, planes, stride);
+                split(source.line(row), channels, planes, stride);
                 for (line, plane) in
                     lines[place * channels * tw..].chunks_exact_mut(tw).zip(planes.chunks_exact(stride))
                 {

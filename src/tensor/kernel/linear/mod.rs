@@ -132,7 +132,7 @@ impl<T: Sample> Linear<T> {
                     continue;
                 }
                 line.row = Some(row);
-                split(source.row(row), channels, planes, stride);
+                split(source.line(row), channels, planes, stride);
                 line.whole.resize(width * channels, 0);
                 line.real.resize(width * channels, 0.0);
                 let part = |channel: usize| channel * width..(channel + 1) * width;
