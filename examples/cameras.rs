@@ -54,16 +54,14 @@ fn plain(shot: u32) -> panelqc::Result<Frame<'static>> {
     Frame::new(SIZE, PixelFormat::Mono8, pixels.collect::<Vec<u8>>())
 }
 
+/// A camera's shot, by its number.
+type Shoot = fn(u32) -> panelqc::Result<Frame<'static>>;
+
 /// What the gate gets: the camera, the panel, and what becomes of it.
 type Signal = (&'static str, String, Verdict);
 
 /// One camera: takes shots, hands each over, and signals an answer for each in time.
-fn run(
-    camera: &'static str,
-    shoot: fn(u32) -> panelqc::Result<Frame<'static>>,
-    station: &Station,
-    plc: &Sender<Signal>,
-) {
+fn run(camera: &'static str, shoot: Shoot, station: &Station, plc: &Sender<Signal>) {
     for shot in 0..6 {
         let id = format!("{camera} {shot}");
         let verdict = match shoot(shot) {
@@ -91,8 +89,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let station = Station::new(inspector, options)?;
     let (plc, signals) = channel();
     thread::scope(|scope| {
-        let cameras: [(&'static str, fn(u32) -> panelqc::Result<Frame<'static>>); 3] =
-            [("left", deep), ("right", deep), ("top", plain)];
+        let cameras: [(&'static str, Shoot); 3] = [("left", deep), ("right", deep), ("top", plain)];
         for (camera, shoot) in cameras {
             let (station, plc) = (&station, plc.clone());
             scope.spawn(move || run(camera, shoot, station, &plc));

@@ -161,8 +161,8 @@ pub enum Fault {
 ///
 /// let error = Model::load("no such package").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Model);
-/// assert_eq!(error.to_string(), "model no such package: expected a folder with model.onnx and model.toml, found
-/// nothing there"); assert_eq!((error.name(), error.found()), (Some("no such package"), Some("nothing there")));
+/// assert_eq!((error.name(), error.found()), (Some("no such package"), Some("nothing there")));
+/// assert!(error.to_string().starts_with("model no such package: expected a folder with model.onnx"));
 /// ```
 pub struct Error(Box<Inner>);
 
