@@ -1,7 +1,8 @@
 use std::fmt;
 
-/// How the pixels of a frame are stored, by the names of GenICam's Pixel Format Naming Convention (PFNC). Depths of 10 to
-/// 16 bits lie right-aligned in 16-bit words of the machine's byte order: the smallest value is 0, the largest 2^bits - 1.
+/// How the pixels of a frame are stored, by the names of GenICam's Pixel Format Naming Convention (PFNC). Depths of 10
+/// to 16 bits lie right-aligned in 16-bit words of the machine's byte order: the smallest value is 0, the largest
+/// 2^bits - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PixelFormat {

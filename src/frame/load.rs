@@ -98,7 +98,8 @@ fn decode(bytes: &[u8], name: &str, limits: &FrameLimits, scratch: &mut FrameScr
         Box::new(Jpeg::open(bytes).map_err(broken)?)
     } else {
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        // The size is checked below with a message of ours; the limit on memory holds for the decoder's own buffers too.
+        // The size is checked below with a message of ours; the limit on memory holds for the decoder's own buffers
+        // too.
         let mut decoder_limits = image::Limits::default();
         decoder_limits.max_alloc = Some(limits.max_bytes.saturating_mul(2));
         reader.limits(decoder_limits);

@@ -18,7 +18,7 @@ use crate::hash::sha256_of;
 ///
 /// // A camera of 12 bits whose driver pads its rows of 300 pixels to 320, and keeps the memory.
 /// let driver: Vec<u16> = vec![2048; 320 * 300];
-/// let frame = Frame::strided(Size::new(300, 300), PixelFormat::Mono12, &driver[..], 320)?.with_name("camera 1, shot 7");
+/// let frame = Frame::strided(Size::new(300, 300), PixelFormat::Mono12, &driver, 320)?.with_name("camera 1, shot 7");
 /// assert_eq!(frame.white(), 4095);
 /// # Ok(())
 /// # }
@@ -100,8 +100,8 @@ impl<'a> Frame<'a> {
     }
 
     /// The same frame with another value of white, for example 4000 for a sensor that saturates there. Default: the
-    /// largest value of the format's bits. A manifest's `[input] white` goes before it. A frame with a value above white
-    /// is refused when it is inspected.
+    /// largest value of the format's bits. A manifest's `[input] white` goes before it. A frame with a value above
+    /// white is refused when it is inspected.
     ///
     /// # Errors
     /// [`Error::Image`] for 0, or for more than 255 where samples have 8 bits.
@@ -123,8 +123,8 @@ impl<'a> Frame<'a> {
         self
     }
 
-    /// The same frame with the [hash](Frame::sha256) of its samples, where it has no hash yet: SHA-256 of the samples of
-    /// all rows from the top, channels interleaved as they are stored, without padding, samples of 16 bits as two
+    /// The same frame with the [hash](Frame::sha256) of its samples, where it has no hash yet: SHA-256 of the samples
+    /// of all rows from the top, channels interleaved as they are stored, without padding, samples of 16 bits as two
     /// bytes, the lower first. Size, format and white are not part of it.
     #[must_use]
     pub fn hashed(mut self) -> Self {

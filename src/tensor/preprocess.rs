@@ -23,8 +23,8 @@ pub struct Preprocess {
     #[serde(default)]
     pub fit: Fit,
     /// `letterbox`, for a graph of dynamic size: the padding is cut down to less than this many pixels on each axis, so
-    /// that each side of the input is `size` less a multiple of this (Ultralytics' "minimum rectangle", which is what its
-    /// `predict` feeds to such graphs). Default: every input is of `size`.
+    /// that each side of the input is `size` less a multiple of this (Ultralytics' "minimum rectangle", which is what
+    /// its `predict` feeds to such graphs). Default: every input is of `size`.
     pub stride: Option<u32>,
     /// `crop`: pixels of the frame's shorter side before the middle is cut out. Default: the input is just filled.
     pub shorter: Option<u32>,
@@ -47,8 +47,8 @@ pub struct Preprocess {
     /// Divisor after that, one for each channel or one for all. Default 1.
     #[serde(default = "one")]
     pub std: Vec<f64>,
-    /// The value of white in the frames' samples, 1 to 65,535: 4095 for 12 bits in words of 16, also where a file says 16
-    /// bits. The short form of the step [`White`](crate::White). Default: each frame's own, see
+    /// The value of white in the frames' samples, 1 to 65,535: 4095 for 12 bits in words of 16, also where a file says
+    /// 16 bits. The short form of the step [`White`](crate::White). Default: each frame's own, see
     /// [`Frame::white`](crate::Frame::white).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub white: Option<u16>,

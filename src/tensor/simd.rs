@@ -11,8 +11,8 @@ pub(crate) fn vectorised<R>(run: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(run)
 }
 
-/// Runs `op`, a loop that the compiler makes slow code of and that is written by hand, with AVX2 switched on; `None` where
-/// the processor has no AVX2.
+/// Runs `op`, a loop that the compiler makes slow code of and that is written by hand, with AVX2 switched on; `None`
+/// where the processor has no AVX2.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn avx2<Op: NullaryFnOnce>(op: impl FnOnce(V3) -> Op) -> Option<Op::Output> {
     let simd = V3::try_new()?;

@@ -1,6 +1,6 @@
 //! Resampling kernels, one a file or a folder: its tables, its loop in plain code, and where that is too slow, the same
-//! loop in vector instructions beside it. A new kernel is its file and its registration here: a variant of [`Kernel`], a
-//! field of [`Resize`] for what it uses again, and an arm of [`Resize::run`]. The tests here hold every kernel.
+//! loop in vector instructions beside it. A new kernel is its file and its registration here: a variant of [`Kernel`],
+//! a field of [`Resize`] for what it uses again, and an arm of [`Resize::run`]. The tests here hold every kernel.
 
 use std::ops::Range;
 
@@ -45,8 +45,8 @@ pub enum Kernel {
     TorchvisionBilinear,
     /// The same with its bicubic kernel.
     TorchvisionBicubic,
-    /// PyTorch's `interpolate(mode="bilinear")` of floating-point pixels, without antialias: two neighbours, and nothing
-    /// is rounded (RF-DETR).
+    /// PyTorch's `interpolate(mode="bilinear")` of floating-point pixels, without antialias: two neighbours, and
+    /// nothing is rounded (RF-DETR).
     TorchBilinear,
     /// OpenCV's `INTER_LINEAR`, Ultralytics' and most detectors' letterbox: two neighbours, whatever the scale.
     OpencvLinear,

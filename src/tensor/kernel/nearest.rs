@@ -4,7 +4,8 @@ use crate::frame::View;
 use crate::geometry::Size;
 use crate::tensor::pixel::{Sample, Sink};
 
-/// The pixel that each centre falls into, in whole numbers: in floating point a centre on a border falls to either side.
+/// The pixel that each centre falls into, in whole numbers: in floating point a centre on a border falls to either
+/// side.
 #[derive(Default)]
 pub(super) struct Nearest<T> {
     /// A row of the result.

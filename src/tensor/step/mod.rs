@@ -1,8 +1,8 @@
 //! Steps of preprocessing before a frame is resized: the list `[[prepare]]` of a manifest, in its order.
 //!
 //! A step gets a view of the frame's samples and gives one back: the same rows with another white or a part of them,
-//! which copies nothing, or samples that it wrote into memory of its worker ([`SampleScratch`]), which is used again from
-//! frame to frame. A reference goes through the same steps as its frame.
+//! which copies nothing, or samples that it wrote into memory of its worker ([`SampleScratch`]), which is used again
+//! from frame to frame. A reference goes through the same steps as its frame.
 //!
 //! A new step is one file here, with its keys as a struct (`deny_unknown_fields`) that implements [`Prepare`], and two
 //! lines in this one: a variant of [`Step`], whose name in lower case is the step's name in a manifest, and an arm of
@@ -22,7 +22,8 @@ mod white;
 
 pub use white::White;
 
-/// One entry of a manifest's `[[prepare]]`: `step`, its name, and the keys of that step. Unknown steps and keys are refused.
+/// One entry of a manifest's `[[prepare]]`: `step`, its name, and the keys of that step. Unknown steps and keys are
+/// refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -80,8 +80,8 @@ mod avx2 {
     use super::{BLOCK, PART, Pairs};
     use crate::tensor::simd::avx2;
 
-    /// The sums of two neighbours times their weights, without the last four bits, eight pixels at a time; gives the number
-    /// of pixels done. Behind the line there have to be values that are any.
+    /// The sums of two neighbours times their weights, without the last four bits, eight pixels at a time; gives the
+    /// number of pixels done. Behind the line there have to be values that are any.
     pub(super) fn across(line: &[u8], pairs: &Pairs, out: &mut [i16]) -> Option<usize> {
         struct Run<'a>(V3, &'a [u8], &'a Pairs, &'a mut [i16]);
 
