@@ -18,8 +18,8 @@ use crate::hash::sha256_of;
 ///
 /// // A camera of 12 bits whose driver pads its rows of 300 pixels to 320, and keeps the memory.
 /// let driver: Vec<u16> = vec![2048; 320 * 300];
-/// let frame = Frame::strided(Size::new(300, 300), PixelFormat::Mono12, &driver[..], 320)?.with_name("camera 1, shot
-/// 7"); assert_eq!(frame.white(), 4095);
+/// let frame = Frame::strided(Size::new(300, 300), PixelFormat::Mono12, &driver, 320)?.with_name("camera 1, shot 7");
+/// assert_eq!(frame.white(), 4095);
 /// # Ok(())
 /// # }
 /// ```

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::GrayImage;
 use panelqc_eval::dataset::{DataFormat, read_deeppcb, templates};
 use panelqc_eval::metrics::Evaluation;
-use panelqc::{Frame, Inspector, Kind, Model, Panel, PanelInput, PanelReport, Pixels, Policy};
+use panelqc::{Frame, Inspector, Kind, Model, Panel, PanelInput, PanelReport, PixelFormat, Policy, Size};
 use panelqc_report::{HtmlLabel, HtmlOptions, HtmlReport};
 
 use super::browser::Failure;
@@ -21,7 +21,7 @@ pub(crate) const NASTY: &str = "<script>alert(1)</script>\"&'";
 /// Panels with their labels and frames.
 pub(crate) struct Fixture {
     inspector: Inspector,
-    pub(crate) panels: Vec<(PanelReport, Option<HtmlLabel>, Vec<Frame>)>,
+    pub(crate) panels: Vec<(PanelReport, Option<HtmlLabel>, Vec<Frame<'static>>)>,
 }
 
 impl Fixture {
@@ -164,7 +164,7 @@ fn faint(test: &GrayImage, template: &GrayImage, strength: f32) -> GrayImage {
 }
 
 /// A board under noise.
-fn noise(seed: u32) -> Result<Frame, Failure> {
+fn noise(seed: u32) -> Result<Frame<'static>, Failure> {
     let (mut board, _) = render::board(seed);
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
     for pixel in board.pixels_mut() {
