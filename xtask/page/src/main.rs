@@ -137,7 +137,7 @@ fn count(fixture: &Fixture, wanted: impl Fn(&Panel) -> bool) -> u64 {
     fixture.panels.iter().filter(|panel| wanted(panel)).count() as u64
 }
 
-type Panel = (panelqc::PanelReport, Option<panelqc::HtmlLabel>, Vec<panelqc::Frame<'static>>);
+type Panel = (panelqc::PanelReport, Option<panelqc_report::HtmlLabel>, Vec<panelqc::Frame<'static>>);
 
 /// The number of panels that the page says it shows.
 fn shows(page: &Page, panels: u64) -> Result<(), Failure> {
