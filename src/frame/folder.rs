@@ -1,8 +1,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
 use std::path::{Path, PathBuf};
-
-use walkdir::WalkDir;
+use std::{fs, io};
 
 use super::panel::{PanelFiles, PanelInput};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,11 +21,11 @@ pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<Vec<P
     let mut images = Vec::new();
     for input in inputs {
         if input.is_dir() {
-            images.extend(walk(input)?);
+            images.extend(find_images(input)?);
         } else {
             // A file that was named is inspected whatever it is called; if it cannot be read, that is its result.
             let id = input.file_stem().unwrap_or(input.as_os_str()).to_string_lossy().into_owned();
-            images.push(Image { id, path: input.clone() });
+            images.push(ImageFile { id, path: input.clone() });
         }
     }
     let panels = match reference {
@@ -67,7 +65,7 @@ pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<Vec<P
 /// An image file below a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Image {
+pub struct ImageFile {
     /// The path below the folder without extension, with `/` between its parts.
     pub id: String,
     /// The file.
@@ -83,31 +81,46 @@ pub struct Image {
 /// # Errors
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) when a folder cannot be read, or a link leads back into a folder that it is
 /// in.
-pub fn walk(folder: &Path) -> Result<Vec<Image>> {
+pub fn find_images(folder: &Path) -> Result<Vec<ImageFile>> {
     let mut images = Vec::new();
-    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
-        let entry = entry.map_err(|e| {
-            let path = e.path().unwrap_or(folder).to_path_buf();
-            let source = e.into_io_error().unwrap_or_else(|| io::Error::other("a link to a folder that it is in"));
-            Error::io("reading", &path)(source)
-        })?;
+    walk(folder, &mut Vec::new(), &mut |path| {
+        let below = path.strip_prefix(folder).unwrap_or(path).with_extension("");
+        let id = below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
+        images.push(ImageFile { id, path: path.to_path_buf() });
+    })?;
+    Ok(images)
+}
+
+/// Gives `found` each image file below a folder; `above` are the folders that it is in, without links.
+fn walk(folder: &Path, above: &mut Vec<PathBuf>, found: &mut impl FnMut(&Path)) -> Result<()> {
+    let real = folder.canonicalize().map_err(Error::io("reading", folder))?;
+    if above.contains(&real) {
+        return Err(Error::io("reading", folder)(io::Error::other("a link to a folder that it is in")));
+    }
+    above.push(real);
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut entries = entries.map_err(Error::io("reading", folder))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
         let path = entry.path();
-        let known = path
-            .extension()
-            .and_then(|e| e.to_str())
-            .is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)));
-        if known && entry.file_type().is_file() {
-            let below = path.strip_prefix(folder).unwrap_or(path).with_extension("");
-            let id = below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
-            images.push(Image { id, path: path.to_path_buf() });
+        let extension = path.extension().and_then(|e| e.to_str());
+        let known = extension.is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)));
+        // What the entry is, or what it links to.
+        match fs::metadata(&path) {
+            Ok(kind) if kind.is_dir() => walk(&path, above, found)?,
+            Ok(kind) if kind.is_file() && known => found(&path),
+            Ok(_) => {}
+            Err(source) if known => return Err(Error::io("reading", &path)(source)),
+            Err(_) => {}
         }
     }
-    Ok(images)
+    above.pop();
+    Ok(())
 }
 
 type Reference = std::result::Result<PathBuf, (String, String)>;
 
-fn pair(images: Vec<Image>, references: &References) -> Vec<(String, PathBuf, Option<Reference>)> {
+fn pair(images: Vec<ImageFile>, references: &References) -> Vec<(String, PathBuf, Option<Reference>)> {
     let paired: Vec<_> = images
         .into_iter()
         .map(|image| {
@@ -139,7 +152,7 @@ impl References {
     fn new(folder: &Path) -> Result<Self> {
         let mut by_id = HashMap::new();
         let mut by_name: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        for image in walk(folder)? {
+        for image in find_images(folder)? {
             let name = image.id.rsplit('/').next().unwrap_or(&image.id).to_owned();
             by_name.entry(name).or_default().push(image.path.clone());
             // The first in name order stays: `x.jpg` before `x.png`.
@@ -148,7 +161,7 @@ impl References {
         Ok(References { folder: folder.to_path_buf(), by_id, by_name })
     }
 
-    fn of(&self, image: &Image) -> Reference {
+    fn of(&self, image: &ImageFile) -> Reference {
         let base = image.id.strip_suffix("_test").unwrap_or(&image.id);
         let candidates = [format!("{base}_temp"), base.to_owned()];
         let own = canonical(&image.path);
@@ -250,6 +263,20 @@ mod tests {
         let panels = find_panels(&[dir.path().to_path_buf()], None).unwrap();
         assert_eq!(panels.len(), 3);
         assert!(matches!(&panels[1], PanelInput::Missing { id, .. } if id == "a"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_are_followed_and_a_circle_is_an_error() {
+        use std::os::unix::fs::symlink;
+        let (dir, other) = (tree(&["b/1.png"]), tree(&["2.png"]));
+        symlink(other.path(), dir.path().join("a")).unwrap();
+        symlink("gone", dir.path().join("c.txt")).unwrap();
+        let ids: Vec<_> = find_images(dir.path()).unwrap().into_iter().map(|image| image.id).collect();
+        assert_eq!(ids, ["a/2", "b/1"]);
+        symlink(dir.path(), dir.path().join("b/back")).unwrap();
+        let error = find_images(dir.path()).unwrap_err();
+        assert!(error.kind() == ErrorKind::Io && error.to_string().contains("a link to a folder that it is in"));
     }
 
     #[test]

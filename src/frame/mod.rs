@@ -18,7 +18,7 @@ mod view;
 
 pub use convert::level8;
 pub(crate) use convert::{LUMA, LUMA_HALF};
-pub use folder::{Image as ImageFile, find_panels, walk as find_images};
+pub use folder::{ImageFile, find_images, find_panels};
 pub use format::PixelFormat;
 pub use limits::FrameLimits;
 pub use panel::{Panel, PanelFiles, PanelInput};

@@ -13,6 +13,7 @@ mod provider;
 mod rewrite;
 mod session;
 mod signature;
+mod wire;
 
 pub(crate) use graph::Graph;
 pub(crate) use input::InputForm;

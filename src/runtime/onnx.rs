@@ -1,10 +1,8 @@
 //! The parts of an ONNX file (`onnx.proto`) that are read here: enough to tell one from other files, and to rewrite
 //! single nodes.
 
-use prost::Message;
-use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
-
 use super::signature::Mismatch;
+use super::wire::{Field, fields, push, push_number, push_text};
 
 /// Refuses bytes that are no whole ONNX model, and says what they are where that can be told.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Mismatch> {
@@ -65,143 +63,101 @@ pub(super) const FLOAT: i32 = 1;
 pub(super) const INT64: i32 = 7;
 pub(super) const HALVES: [u64; 2] = [10, 16];
 
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Opset {
-    #[prost(string, tag = "1")]
-    pub(super) domain: String,
-    #[prost(int64, tag = "2")]
-    pub(super) version: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
+/// What a node computes, of `NodeProto`.
+#[derive(Clone, PartialEq, Default)]
 pub(super) struct Node {
-    #[prost(string, repeated, tag = "1")]
     pub(super) input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
     pub(super) output: Vec<String>,
-    #[prost(string, tag = "3")]
     pub(super) name: String,
-    #[prost(string, tag = "4")]
     pub(super) operator: String,
     /// Each an [`Attribute`], kept as it is for nodes that are copied.
-    #[prost(bytes = "vec", repeated, tag = "5")]
     pub(super) attributes: Vec<Vec<u8>>,
-    #[prost(string, tag = "7")]
     pub(super) domain: String,
 }
 
-#[derive(Clone, PartialEq, Message)]
+/// Of `AttributeProto`.
+#[derive(Clone, PartialEq, Default)]
 pub(super) struct Attribute {
-    #[prost(string, tag = "1")]
     pub(super) name: String,
-    #[prost(int64, optional, tag = "3")]
     pub(super) int: Option<i64>,
-    #[prost(bytes = "vec", optional, tag = "6")]
-    pub(super) graph: Option<Vec<u8>>,
-    #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(super) ints: Vec<i64>,
-    #[prost(bytes = "vec", repeated, tag = "11")]
-    pub(super) graphs: Vec<Vec<u8>>,
-    #[prost(int32, tag = "20")]
-    pub(super) kind: i32,
+    /// Whether it holds a graph, or several.
+    pub(super) graphs: bool,
+    pub(super) kind: i64,
 }
 
-#[derive(Clone, PartialEq, Message)]
+/// Of `TensorProto`.
+#[derive(Clone, PartialEq, Default)]
 pub(super) struct Tensor {
-    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub(super) dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
     pub(super) element: i32,
-    #[prost(int64, repeated, tag = "7")]
     pub(super) ints: Vec<i64>,
-    #[prost(string, tag = "8")]
     pub(super) name: String,
-    #[prost(bytes = "vec", tag = "9")]
     pub(super) raw: Vec<u8>,
 }
 
-#[derive(Clone, PartialEq, Message)]
+/// Of `ValueInfoProto`.
+#[derive(Clone, PartialEq, Default)]
 pub(super) struct Value {
-    #[prost(string, tag = "1")]
     pub(super) name: String,
-    #[prost(message, optional, tag = "2")]
-    pub(super) of: Option<ValueType>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ValueType {
-    #[prost(message, optional, tag = "1")]
-    pub(super) tensor: Option<TensorType>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct TensorType {
-    #[prost(uint64, tag = "1")]
-    pub(super) element: u64,
-    #[prost(message, optional, tag = "2")]
-    pub(super) shape: Option<Shape>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Shape {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    pub(super) dims: Vec<Vec<u8>>,
-}
-
-/// A field of a message: all of its bytes, and what it holds: bytes or a number.
-pub(super) struct Field<'m> {
-    pub(super) number: u32,
-    pub(super) whole: &'m [u8],
-    pub(super) content: &'m [u8],
-    pub(super) value: u64,
-}
-
-pub(super) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
-    let mut rest = message;
-    let mut fields = Vec::new();
-    while !rest.is_empty() {
-        let start = rest;
-        let (number, wire) = decode_key(&mut rest).ok()?;
-        let mut value = 0;
-        let length = match wire {
-            WireType::Varint => {
-                value = decode_varint(&mut rest).ok()?;
-                0
-            }
-            WireType::ThirtyTwoBit => 4,
-            WireType::SixtyFourBit => 8,
-            WireType::LengthDelimited => decode_varint(&mut rest).ok()?,
-            WireType::StartGroup | WireType::EndGroup => return None,
-        };
-        let content;
-        (content, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-        fields.push(Field { number, whole: &start[..start.len() - rest.len()], content, value });
-    }
-    Some(fields)
-}
-
-pub(super) fn push(message: &mut Vec<u8>, number: u32, content: &[u8]) {
-    encode_key(number, WireType::LengthDelimited, message);
-    encode_varint(content.len() as u64, message);
-    message.extend_from_slice(content);
+    /// Element type, of a tensor.
+    pub(super) element: Option<u64>,
+    /// Number of axes, where a shape is declared.
+    pub(super) rank: Option<usize>,
 }
 
 /// Name and element type of a tensor; its numbers are not copied.
 pub(super) fn tensor_head(tensor: &[u8]) -> Option<(&str, u64)> {
     let fields = fields(tensor)?;
     let find = |number| fields.iter().find(|field| field.number == number);
-    let name = std::str::from_utf8(find(number::TENSOR_NAME)?.content).ok()?;
-    Some((name, find(number::TENSOR_TYPE).map_or(0, |field| field.value)))
+    let name = find(number::TENSOR_NAME)?.text()?;
+    Some((name, find(number::TENSOR_TYPE).map_or(Some(0), Field::number)?))
 }
 
 /// The version of ONNX's own operators.
 pub(super) fn opset(model: &[Field<'_>]) -> Option<i64> {
-    let sets = model.iter().filter(|field| field.number == number::OPSET);
-    let mut sets = sets.filter_map(|field| Opset::decode(field.content).ok());
-    sets.find(|set| set.domain.is_empty() || set.domain == "ai.onnx").map(|set| set.version)
+    model.iter().filter(|field| field.number == number::OPSET).find_map(|set| {
+        let (mut domain, mut version) = ("", 0);
+        for field in fields(set.bytes()?)? {
+            match field.number {
+                1 => domain = field.text()?,
+                2 => version = field.number()? as i64,
+                _ => {}
+            }
+        }
+        matches!(domain, "" | "ai.onnx").then_some(version)
+    })
 }
 
 impl Node {
+    /// `None` for bytes that are no node.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut node = Node::default();
+        for field in fields(bytes)? {
+            match field.number {
+                1 => node.input.push(field.text()?.to_owned()),
+                2 => node.output.push(field.text()?.to_owned()),
+                3 => node.name = field.text()?.to_owned(),
+                4 => node.operator = field.text()?.to_owned(),
+                5 => node.attributes.push(field.bytes()?.to_vec()),
+                7 => node.domain = field.text()?.to_owned(),
+                _ => {}
+            }
+        }
+        Some(node)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.input.iter().for_each(|name| push(&mut bytes, 1, name.as_bytes()));
+        self.output.iter().for_each(|name| push(&mut bytes, 2, name.as_bytes()));
+        push_text(&mut bytes, 3, &self.name);
+        push_text(&mut bytes, 4, &self.operator);
+        self.attributes.iter().for_each(|attribute| push(&mut bytes, 5, attribute));
+        push_text(&mut bytes, 7, &self.domain);
+        bytes
+    }
+
     pub(super) fn new(operator: &str, input: &[&str], output: &str) -> Self {
         Node {
             operator: operator.to_owned(),
@@ -213,7 +169,7 @@ impl Node {
     }
 
     pub(super) fn with(mut self, attribute: &Attribute) -> Self {
-        self.attributes.push(attribute.encode_to_vec());
+        self.attributes.push(attribute.encode());
         self
     }
 
@@ -222,7 +178,7 @@ impl Node {
     }
 
     pub(super) fn attribute(&self, name: &str) -> Option<Attribute> {
-        let mut attributes = self.attributes.iter().filter_map(|bytes| Attribute::decode(&bytes[..]).ok());
+        let mut attributes = self.attributes.iter().filter_map(|bytes| Attribute::decode(bytes));
         attributes.find(|attribute| attribute.name == name)
     }
 
@@ -232,6 +188,31 @@ impl Node {
 }
 
 impl Attribute {
+    /// `None` for bytes that are no attribute.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut attribute = Attribute::default();
+        for field in fields(bytes)? {
+            match field.number {
+                1 => attribute.name = field.text()?.to_owned(),
+                3 => attribute.int = Some(field.number()? as i64),
+                6 | 11 => attribute.graphs |= field.bytes().map(|_| true)?,
+                8 => field.numbers(&mut attribute.ints)?,
+                20 => attribute.kind = field.number()? as i64,
+                _ => {}
+            }
+        }
+        Some(attribute)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        push_text(&mut bytes, 1, &self.name);
+        self.int.iter().for_each(|&int| push_number(&mut bytes, 3, int));
+        self.ints.iter().for_each(|&int| push_number(&mut bytes, 8, int));
+        push_number(&mut bytes, 20, self.kind);
+        bytes
+    }
+
     pub(super) fn number(name: &str, int: i64) -> Self {
         Attribute { name: name.to_owned(), int: Some(int), kind: 2, ..Attribute::default() }
     }
@@ -242,6 +223,34 @@ impl Attribute {
 }
 
 impl Tensor {
+    /// `None` for bytes that are no tensor.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut tensor = Tensor::default();
+        for field in fields(bytes)? {
+            match field.number {
+                1 => field.numbers(&mut tensor.dims)?,
+                2 => tensor.element = i32::try_from(field.number()?).ok()?,
+                7 => field.numbers(&mut tensor.ints)?,
+                8 => tensor.name = field.text()?.to_owned(),
+                9 => tensor.raw = field.bytes()?.to_vec(),
+                _ => {}
+            }
+        }
+        Some(tensor)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.dims.iter().for_each(|&dim| push_number(&mut bytes, 1, dim));
+        push_number(&mut bytes, 2, i64::from(self.element));
+        self.ints.iter().for_each(|&int| push_number(&mut bytes, 7, int));
+        push_text(&mut bytes, 8, &self.name);
+        if !self.raw.is_empty() {
+            push(&mut bytes, 9, &self.raw);
+        }
+        bytes
+    }
+
     /// The bytes of parts along the first axis, of a tensor of [`FLOAT`] that holds its numbers itself.
     pub(super) fn parts(&self, sizes: &[i64]) -> Option<Vec<Vec<u8>>> {
         let row = self
@@ -264,6 +273,41 @@ impl Tensor {
             return self.ints.clone();
         }
         self.raw.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+    }
+}
+
+impl Value {
+    /// `None` for bytes that declare no value.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut value = Value::default();
+        for field in fields(bytes)? {
+            match field.number {
+                1 => value.name = field.text()?.to_owned(),
+                // The type: a tensor is its first field.
+                2 => {
+                    for of in fields(field.bytes()?)?.iter().filter(|of| of.number == 1) {
+                        value.tensor(of.bytes()?)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(value)
+    }
+
+    fn tensor(&mut self, bytes: &[u8]) -> Option<()> {
+        let element = self.element.get_or_insert(0);
+        for field in fields(bytes)? {
+            match field.number {
+                1 => *element = field.number()?,
+                2 => {
+                    let dims = fields(field.bytes()?)?;
+                    self.rank = Some(dims.iter().filter(|dim| dim.number == 1).count());
+                }
+                _ => {}
+            }
+        }
+        Some(())
     }
 }
 

@@ -12,18 +12,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use prost::Message;
-
-use super::onnx::{
-    Attribute, FLOAT, Field, HALVES, INT64, Node, Tensor, Value, fields, number, opset, push, tensor_head,
-};
+use super::onnx::{Attribute, FLOAT, HALVES, INT64, Node, Tensor, Value, number, opset, tensor_head};
+use super::wire::{Field, fields, push};
 
 /// The graph for the CPU provider; `None` when it stays as it is.
 pub(super) fn for_cpu(model: &[u8]) -> Option<Vec<u8>> {
     let parts = fields(model)?;
     let graphs: Vec<_> = parts.iter().filter(|part| part.number == number::GRAPH).collect();
     let [bytes] = graphs[..] else { return None };
-    let graph = Graph::read(bytes.content, opset(&parts)?)?;
+    let graph = Graph::read(bytes.bytes()?, opset(&parts)?)?;
     let mut changes = Changes::default();
     for place in 0..graph.nodes.len() {
         let _ = graph.softmax(place, &mut changes);
@@ -81,14 +78,15 @@ impl<'m> Graph<'m> {
         let mut inputs = HashSet::new();
         for field in &graph.fields {
             match field.number {
-                number::NODE => graph.nodes.push(Node::decode(field.content).ok()?),
+                number::NODE => graph.nodes.push(Node::decode(field.bytes()?)?),
                 number::INITIALIZER => {
-                    let (name, element) = tensor_head(field.content)?;
-                    graph.tensors.insert(name, field.content);
+                    let bytes = field.bytes()?;
+                    let (name, element) = tensor_head(bytes)?;
+                    graph.tensors.insert(name, bytes);
                     graph.half |= HALVES.contains(&element);
                 }
                 number::INPUT | number::OUTPUT | number::VALUE => {
-                    let value = Value::decode(field.content).ok()?;
+                    let value = Value::decode(field.bytes()?)?;
                     if field.number == number::OUTPUT {
                         *graph.uses.entry(value.name.clone()).or_default() += 1;
                         graph.outputs.insert(value.name.clone());
@@ -96,10 +94,10 @@ impl<'m> Graph<'m> {
                     if field.number == number::INPUT {
                         inputs.insert(value.name.clone());
                     }
-                    let Some(tensor) = value.of.and_then(|of| of.tensor) else { continue };
-                    graph.half |= HALVES.contains(&tensor.element);
-                    if let Some(shape) = tensor.shape {
-                        graph.ranks.insert(value.name, shape.dims.len());
+                    let Some(element) = value.element else { continue };
+                    graph.half |= HALVES.contains(&element);
+                    if let Some(rank) = value.rank {
+                        graph.ranks.insert(value.name, rank);
                     }
                 }
                 _ => {}
@@ -109,9 +107,9 @@ impl<'m> Graph<'m> {
         graph.tensors.retain(|name, _| !inputs.contains(*name));
         for (place, node) in graph.nodes.iter().enumerate() {
             for bytes in &node.attributes {
-                let attribute = Attribute::decode(&bytes[..]).ok()?;
+                let attribute = Attribute::decode(bytes)?;
                 // A graph in the graph uses values of this one by their names.
-                if attribute.graph.is_some() || !attribute.graphs.is_empty() {
+                if attribute.graphs {
                     return None;
                 }
                 graph.half |= node.is("Cast") && attribute.int.is_some_and(|to| HALVES.contains(&(to as u64)));
@@ -136,7 +134,7 @@ impl<'m> Graph<'m> {
     }
 
     fn tensor(&self, name: &str, element: i32) -> Option<Tensor> {
-        Tensor::decode(*self.tensors.get(name)?).ok().filter(|tensor| tensor.element == element)
+        Tensor::decode(self.tensors.get(name)?).filter(|tensor| tensor.element == element)
     }
 
     fn rank(&self, value: &str) -> Option<usize> {
@@ -279,7 +277,7 @@ impl<'m> Graph<'m> {
             let new = match field.number {
                 number::NODE => places.next().and_then(replaced),
                 number::INITIALIZER => {
-                    let (name, _) = tensor_head(field.content)?;
+                    let (name, _) = tensor_head(field.bytes()?)?;
                     if gone.contains(name) && !used.contains(name) && !self.outputs.contains(name) {
                         continue;
                     }
@@ -288,11 +286,11 @@ impl<'m> Graph<'m> {
                 _ => None,
             };
             match new {
-                Some(nodes) => nodes.iter().for_each(|node| push(&mut graph, number::NODE, &node.encode_to_vec())),
+                Some(nodes) => nodes.iter().for_each(|node| push(&mut graph, number::NODE, &node.encode())),
                 None => graph.extend_from_slice(field.whole),
             }
         }
-        changes.tensors.iter().for_each(|new| push(&mut graph, number::INITIALIZER, &new.encode_to_vec()));
+        changes.tensors.iter().for_each(|new| push(&mut graph, number::INITIALIZER, &new.encode()));
         Some(graph)
     }
 }

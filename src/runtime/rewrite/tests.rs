@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use ort::value::TensorRef;
 use proptest::prelude::*;
 
-use super::super::onnx::{Opset, Shape, TensorType, ValueType};
+use super::super::wire::{push_number, push_text};
 use super::*;
 use crate::runtime::GraphOptions;
 use crate::runtime::session::{self, Optimise};
@@ -18,7 +18,7 @@ fn exported(name: &str) -> (PathBuf, Vec<u8>) {
 fn operators(model: &[u8]) -> Vec<String> {
     let parts = fields(model).unwrap();
     let graph = parts.iter().find(|part| part.number == number::GRAPH).unwrap();
-    let graph = Graph::read(graph.content, opset(&parts).unwrap()).unwrap();
+    let graph = Graph::read(graph.bytes().unwrap(), opset(&parts).unwrap()).unwrap();
     graph.nodes.into_iter().map(|node| node.operator).collect()
 }
 
@@ -74,20 +74,13 @@ struct Sketch {
 
 impl Sketch {
     fn model(&self) -> Vec<u8> {
-        let value = |name: &str| {
-            let dims = [1u8, 8, 6, 10].iter().map(|&side| vec![8, side]).take(self.rank).collect();
-            let tensor = TensorType { element: FLOAT as u64, shape: Some(Shape { dims }) };
-            Value { name: name.to_owned(), of: Some(ValueType { tensor: Some(tensor) }) }.encode_to_vec()
-        };
+        let value = |name: &str| declared(name, Some(self.rank));
         // An output without a shape.
-        let plain = |name: &&str| {
-            let tensor = TensorType { element: FLOAT as u64, shape: None };
-            Value { name: (*name).to_owned(), of: Some(ValueType { tensor: Some(tensor) }) }.encode_to_vec()
-        };
+        let plain = |name: &&str| declared(name, None);
         let mut graph = Vec::new();
-        self.nodes.iter().for_each(|node| push(&mut graph, number::NODE, &node.encode_to_vec()));
+        self.nodes.iter().for_each(|node| push(&mut graph, number::NODE, &node.encode()));
         push(&mut graph, 2, b"sketch");
-        self.tensors.iter().for_each(|tensor| push(&mut graph, number::INITIALIZER, &tensor.encode_to_vec()));
+        self.tensors.iter().for_each(|tensor| push(&mut graph, number::INITIALIZER, &tensor.encode()));
         self.inputs.iter().for_each(|name| match *name {
             "x" => push(&mut graph, number::INPUT, &value("x")),
             other => push(&mut graph, number::INPUT, &plain(&other)),
@@ -95,11 +88,28 @@ impl Sketch {
         self.outputs.iter().for_each(|name| push(&mut graph, number::OUTPUT, &plain(name)));
         // The version of the format, 9, comes first; a field that nobody knows comes last.
         let mut model = vec![8, 9];
-        push(&mut model, number::OPSET, &Opset { version: self.opset, ..Opset::default() }.encode_to_vec());
+        let mut set = Vec::new();
+        push_number(&mut set, 2, self.opset);
+        push(&mut model, number::OPSET, &set);
         push(&mut model, number::GRAPH, &graph);
         push(&mut model, 900, b"unknown");
         model
     }
+}
+
+/// A tensor of numbers under this name, as an input or output declares it.
+fn declared(name: &str, rank: Option<usize>) -> Vec<u8> {
+    let (mut value, mut of, mut tensor) = (Vec::new(), Vec::new(), Vec::new());
+    push_number(&mut tensor, 1, i64::from(FLOAT));
+    if let Some(rank) = rank {
+        let mut shape = Vec::new();
+        [1u8, 8, 6, 10].iter().take(rank).for_each(|&side| push(&mut shape, 1, &[8, side]));
+        push(&mut tensor, 2, &shape);
+    }
+    push(&mut of, 1, &tensor);
+    push_text(&mut value, 1, name);
+    push(&mut value, 2, &of);
+    value
 }
 
 fn weights(name: &str, dims: &[i64]) -> Tensor {
@@ -220,7 +230,7 @@ fn what_is_another_case_stays() {
         ("sizes of another sum", edited(silu(), |s| s.tensors[2].ints = vec![16, 16])),
         ("sizes without end", edited(silu(), |s| s.tensors[2].ints = vec![i64::MAX - 15, 16])),
         ("a wide kernel", edited(silu(), |s| s.tensors[0] = weights("w", &[48, 8, 3, 3]))),
-        ("groups", edited(silu(), |s| s.nodes[0].attributes.push(Attribute::number("group", 2).encode_to_vec()))),
+        ("groups", edited(silu(), |s| s.nodes[0].attributes.push(Attribute::number("group", 2).encode()))),
         ("weights in another file", edited(silu(), |s| s.tensors[0].raw.clear())),
         ("weights cut short", edited(silu(), |s| s.tensors[0].raw.truncate(100))),
         ("weights of the caller", edited(silu(), |s| s.inputs.push("w"))),
@@ -231,8 +241,9 @@ fn what_is_another_case_stays() {
         (
             "a graph in the graph",
             edited(silu(), |s| {
-                let inner = Attribute { graph: Some(Vec::new()), kind: 5, ..Attribute::default() };
-                s.nodes.push(Node::new("If", &["z"], "q").with(&inner));
+                // Field 6 of an attribute is a graph.
+                let inner = Node { attributes: vec![vec![6 << 3 | 2, 0]], ..Node::new("If", &["z"], "q") };
+                s.nodes.push(inner);
             }),
         ),
     ] {
