@@ -56,6 +56,7 @@ mod hash;
 mod head;
 mod idle;
 mod model;
+mod names;
 mod report;
 mod runtime;
 mod tensor;

@@ -20,7 +20,7 @@ fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
 }
 
 fn decode(bytes: &[u8]) -> panelqc::Result<Frame<'static>> {
-    Frame::decode(bytes, "test", &FrameLimits::default())
+    Frame::from_bytes(bytes, "test", &FrameLimits::default())
 }
 
 /// Whether the frame has these pixels.
@@ -154,10 +154,12 @@ fn what_is_no_image_says_what_it_is() {
 fn limits_hold_before_pixels_are_decoded() {
     let png = encode(gray(), ImageFormat::Png);
     let limits = FrameLimits::default().with_max_width(36);
-    let message = Frame::decode(&png, "wide.png", &limits).unwrap_err().to_string();
+    let message = Frame::from_bytes(&png, "wide.png", &limits).unwrap_err().to_string();
     assert_eq!(message, "image wide.png: expected at most 36 x 32768 pixels, found a PNG of 37 x 23 pixels");
     let limits = FrameLimits::default().with_max_bytes(37 * 23 - 1);
-    assert!(Frame::decode(&png, "large.png", &limits).unwrap_err().to_string().contains("at most 850 bytes of pixels"));
+    assert!(
+        Frame::from_bytes(&png, "large.png", &limits).unwrap_err().to_string().contains("at most 850 bytes of pixels")
+    );
 }
 
 #[test]

@@ -11,8 +11,8 @@ const ORDER: [(&str, &[&str]); 3] = [
     (
         "src",
         &[
-            "error", "hash", "idle", "geometry", "frame", "tensor", "defect", "runtime", "head", "model", "verdict",
-            "report", "engine",
+            "error", "names", "hash", "idle", "geometry", "frame", "tensor", "defect", "runtime", "head", "model",
+            "verdict", "report", "engine",
         ],
     ),
     ("crates/panelqc-eval/src", &["binomial", "calibration", "monitor", "golden", "dataset", "metrics"]),

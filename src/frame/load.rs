@@ -61,7 +61,7 @@ impl Frame<'static> {
     ///
     /// # Errors
     /// As [`Frame::load`].
-    pub fn decode(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Self> {
+    pub fn from_bytes(bytes: &[u8], name: &str, limits: &FrameLimits) -> Result<Self> {
         Ok(guarded(bytes, name, limits, &mut FrameScratch::default())?
             .with_source(None, sha256_hex(bytes))
             .with_name(name))

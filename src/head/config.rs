@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::activation::Activation;
 use super::registry::Format;
 use crate::defect::Kind;
+use crate::names::named;
 
 /// What a model does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,21 +24,9 @@ pub enum Task {
     Anomaly,
 }
 
-impl Task {
-    /// All tasks.
-    pub const ALL: [Task; 5] = [Task::Detect, Task::Instance, Task::Segment, Task::Classify, Task::Anomaly];
-
-    /// The name that a manifest has for it: `detect`, `instance`, `segment`, `classify` or `anomaly`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Task::Detect => "detect",
-            Task::Instance => "instance",
-            Task::Segment => "segment",
-            Task::Classify => "classify",
-            Task::Anomaly => "anomaly",
-        }
-    }
-}
+named!(Task, "task",
+    Detect => "detect", Instance => "instance", Segment => "segment", Classify => "classify", Anomaly => "anomaly",
+);
 
 /// The `[output]` table of a manifest. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::head::HeadFormat;
+use crate::names::named;
 use crate::runtime::{GraphOptions, Provider};
 
 /// The numbers that a graph computes with.
@@ -16,6 +17,8 @@ pub enum Precision {
     /// 8-bit integers: `model.int8.onnx`.
     Int8,
 }
+
+named!(Precision, "precision", Fp32 => "fp32", Int8 => "int8");
 
 impl Precision {
     /// The graph of this precision in the package whose graph in floating point is `path`.

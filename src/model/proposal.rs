@@ -45,7 +45,7 @@ fn from_shapes(
 ) -> Result<Manifest, Mismatch> {
     let input = input(signature)?;
     let mut fitting: Vec<Manifest> = Vec::new();
-    for candidate in Task::ALL.into_iter().filter(|t| task.is_none_or(|task| task == *t)) {
+    for candidate in Task::ALL.iter().copied().filter(|t| task.is_none_or(|task| task == *t)) {
         let asked = |name: &str| format.as_ref().is_none_or(|format| format.as_str() == name);
         for known in head::formats(candidate).filter(|known| asked(known.name())) {
             let Some(kinds) = head::starter_kinds(known, signature) else { continue };
@@ -64,7 +64,7 @@ fn from_shapes(
         ));
     }
     fitting.pop().ok_or_else(|| {
-        let known = Task::ALL.into_iter().flat_map(head::formats);
+        let known = Task::ALL.iter().copied().flat_map(head::formats);
         Mismatch::new(format!("outputs of one of the formats {}", head::names(known)), list(&signature.outputs))
     })
 }

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use panelqc::{
     Error, Inspector, InspectorBuilder, Model, ModelOptions, PanelError, PanelReport, Policy, Precision, Provider,
@@ -7,21 +8,12 @@ use panelqc::{
 
 use super::Failure;
 
-/// `--precision`.
-#[derive(Clone, Copy, clap::ValueEnum)]
-pub(super) enum PrecisionArg {
-    /// model.onnx
-    Fp32,
-    /// model.int8.onnx
-    Int8,
-}
-
 /// How a model package is loaded.
 #[derive(clap::Args)]
 pub(super) struct LoadArgs {
     /// The graph to use of a package that has two [default: what the manifest says].
-    #[arg(long, value_enum)]
-    precision: Option<PrecisionArg>,
+    #[arg(long, value_parser = PossibleValuesParser::new(Precision::ALL.iter().map(|p| p.name())).try_map(|p| p.parse::<Precision>()))]
+    precision: Option<Precision>,
     /// What runs the model: cpu, or cuda, tensorrt, openvino, directml, coreml where this program and ONNX Runtime were
     /// built with it (see docs/PROVIDERS.md).
     #[arg(long, value_name = "NAME", default_value = "cpu")]
@@ -46,10 +38,7 @@ impl LoadArgs {
     /// The model at `path` with these options.
     pub(super) fn load(&self, path: &Path) -> Result<Model, Error> {
         let mut options = ModelOptions::default();
-        options.precision = self.precision.map(|precision| match precision {
-            PrecisionArg::Fp32 => Precision::Fp32,
-            PrecisionArg::Int8 => Precision::Int8,
-        });
+        options.precision = self.precision;
         options.graph.provider = self.provider;
         options.graph.device = self.device;
         options.graph.share_with_cpu = self.share_with_cpu;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use panelqc::{Format, Manifest, Task};
 use serde::Serialize;
-use serde::de::value::StrDeserializer;
 
 use super::Failure;
 use super::output::writing;
@@ -16,10 +15,10 @@ pub(super) struct Args {
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
     /// What the model does, where the graph fits several: detect, instance, segment, classify, anomaly.
-    #[arg(long, value_parser = word::<Task>)]
+    #[arg(long)]
     task: Option<Task>,
     /// How its outputs are laid out, where they fit several (see docs/FORMATS.md).
-    #[arg(long, value_parser = word::<Format>)]
+    #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     /// Names of the kinds, in the order of the graph's numbers.
     #[arg(long, value_delimiter = ',', value_name = "A,B,...")]
@@ -30,12 +29,6 @@ pub(super) struct Args {
     /// Write over a file that is there.
     #[arg(long)]
     force: bool,
-}
-
-/// A word of the manifest, as an option's value.
-fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    let source: StrDeserializer<'_, serde::de::value::Error> = StrDeserializer::new(text);
-    T::deserialize(source).map_err(|e| e.to_string())
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
