@@ -55,11 +55,11 @@ mod geometry;
 mod hash;
 mod head;
 mod idle;
+mod judge;
 mod model;
 mod report;
 mod runtime;
 mod tensor;
-mod verdict;
 
 pub use defect::{Confidence, Defect, Kind};
 pub use engine::{
@@ -76,9 +76,9 @@ pub use head::{
     Activation, Candidate, Context, Decoded, Decoder, Format, Head, HeadFormat, Normalize, OutputConfig, Proposals,
     Search, Slot, Suppression, Task, conformance,
 };
+pub use judge::{Bounded, Guarantee, Judgement, Limits, Method, Policy, Verdict};
 pub use model::{GoldenConfig, Manifest, Model, ModelOptions, Precision};
 pub use report::{JsonlWriter, PanelError, PanelReport, Status, Timings, Trace};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, Step, White};
-pub use verdict::{Bounded, Guarantee, Judgement, Limits, Method, Policy, Verdict};
 pub use {image, ndarray};

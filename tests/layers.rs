@@ -11,7 +11,7 @@ const ORDER: [(&str, &[&str]); 3] = [
     (
         "src",
         &[
-            "error", "hash", "idle", "geometry", "frame", "tensor", "defect", "runtime", "head", "model", "verdict",
+            "error", "hash", "idle", "geometry", "frame", "tensor", "defect", "runtime", "head", "model", "judge",
             "report", "engine",
         ],
     ),

@@ -10,10 +10,10 @@ use super::work::{Engine, Finish, JobResult};
 use crate::error::{Error, Result};
 use crate::frame::{FrameLimits, Panel, PanelInput};
 use crate::idle::Idle;
+use crate::judge::Policy;
 use crate::model::Model;
 use crate::report::{PanelReport, Trace};
 use crate::runtime::Provider;
-use crate::verdict::Policy;
 
 /// Inspects panels with one model: one at a time, or in parallel batches. Cheap to clone; threads and sessions are
 /// shared.

@@ -12,11 +12,11 @@ use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelInput};
 use crate::geometry::{Region, Size};
 use crate::head::{Decoded, Decoder, Proposals, Slot};
 use crate::idle::Idle;
+use crate::judge::Policy;
 use crate::model::Model;
 use crate::report::{PanelError, PanelReport, Status, Timings, Trace};
 use crate::runtime::Outputs;
 use crate::tensor::Batch;
-use crate::verdict::Policy;
 
 /// What is made of a panel that was inspected, on the worker. The panel comes back unless it is kept: its memory is
 /// used again.

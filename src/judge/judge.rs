@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::defect::{Confidence, Kind};
     use crate::geometry::PixelBox;
-    use crate::verdict::Limits;
+    use crate::judge::Limits;
 
     const FRAMES: [Size; 2] = [Size::new(200, 100), Size::new(200, 100)];
 
