@@ -74,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("model                  {} ({})", inspector.model().manifest().name, args.model.display());
     println!("images                 {}", reports.len());
-    for sentence in inspector.policy().guarantee().map(|g| g.sentences()).unwrap_or_default() {
+    for sentence in inspector.policy().and_then(|p| p.guarantee()).map(|g| g.sentences()).unwrap_or_default() {
         println!("guarantee              {sentence}");
     }
     println!("errors                 {}", reports.iter().filter(|r| r.status == Status::Error).count());

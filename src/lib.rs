@@ -29,8 +29,8 @@
 //!   [`ModelOptions`] choose the [`Provider`] that runs it;
 //! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
 //!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them; several camera threads share a [`Station`];
-//! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`] gave; it is written as JSON lines
-//!   ([`JsonlWriter`]);
+//! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`], or a [`Judge`] of your own, gave; it
+//!   is written as JSON lines ([`JsonlWriter`]);
 //! * [`Error`] says what was expected and what was found, and [`Error::fault`] who has to act.
 //!
 //! Beside this crate, with dependencies of their own:
@@ -55,12 +55,12 @@ mod geometry;
 mod hash;
 mod head;
 mod idle;
+mod judge;
 mod model;
 mod names;
 mod report;
 mod runtime;
 mod tensor;
-mod verdict;
 
 pub use defect::{Confidence, Defect, Kind};
 pub use engine::{
@@ -77,9 +77,9 @@ pub use head::{
     Activation, Candidate, Context, Decoded, Decoder, Format, Head, HeadFormat, Normalize, OutputConfig, Proposals,
     Search, Slot, Suppression, Task, conformance,
 };
+pub use judge::{Bounded, Guarantee, Judge, Judgement, Limits, Method, Policy, Verdict};
 pub use model::{GoldenConfig, Manifest, Model, ModelOptions, Precision};
 pub use report::{JsonlWriter, PanelError, PanelReport, Status, Timings, Trace};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, Step, White};
-pub use verdict::{Bounded, Guarantee, Judgement, Limits, Method, Policy, Verdict};
 pub use {image, ndarray};

@@ -12,7 +12,7 @@ const ORDER: [(&str, &[&str]); 3] = [
         "src",
         &[
             "error", "names", "hash", "idle", "geometry", "frame", "tensor", "defect", "runtime", "head", "model",
-            "verdict", "report", "engine",
+            "judge", "report", "engine",
         ],
     ),
     ("crates/panelqc-eval/src", &["binomial", "calibration", "monitor", "golden", "dataset", "metrics"]),

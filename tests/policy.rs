@@ -3,7 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use panelqc::{Confidence, Defect, Frame, Inspector, Model, Panel, PixelBox, PixelFormat, Policy, Size};
+use std::sync::Arc;
+
+use panelqc::{
+    Confidence, Defect, ErrorKind, Frame, Inspector, Judge, Judgement, Kind, Model, Panel, PixelBox, PixelFormat,
+    Policy, Size, Verdict,
+};
 use serde_json::Value;
 
 use crate::util::{Program, cell, project, write_boards, write_cells};
@@ -181,4 +186,68 @@ fn frames_of_one_panel_are_judged_together() {
     assert!(each >= 1 && one.defects.iter().all(|defect| defect.area_mm2 == Some(defect.area_px as f64 * 0.25)));
     let three = judge(3, vec![frame(1), frame(1), frame(1)]);
     assert_eq!(three.reasons, [format!("rule \"count\": count {} >= 3", 3 * each)]);
+}
+
+/// Tells what it was asked. It does not like frames of another size than 300 x 300.
+#[derive(Debug)]
+struct Clerk(Arc<str>);
+
+impl Judge for Clerk {
+    fn judge(&self, defects: &[Defect], frames: &[Size]) -> Judgement {
+        assert_eq!(frames, [Size::new(300, 300)], "a frame of another size");
+        Judgement::new(Verdict::Review).with_reasons([format!("{} defects", defects.len()), "as asked".to_owned()])
+    }
+
+    fn floor(&self, _: &Kind) -> f32 {
+        0.01
+    }
+
+    fn sha256(&self) -> Option<&Arc<str>> {
+        Some(&self.0)
+    }
+
+    fn pixel_pitch_mm(&self) -> Option<f64> {
+        Some(0.5)
+    }
+
+    fn check(&self, model: &Model) -> panelqc::Result<()> {
+        match &*model.manifest().name {
+            "solar-cell" => Ok(()),
+            other => Err(panelqc::Error::policy(Path::new("clerk"), format!("not for {other}"))),
+        }
+    }
+}
+
+#[test]
+fn a_judge_of_ones_own_decides_and_is_traced() {
+    let model = Arc::new(Model::load(project("models/solar-cell")).unwrap());
+    let frame = |side: u32| {
+        let image = image::imageops::crop_imm(&cell(1, false), 0, 0, side, side).to_image();
+        Frame::new(Size::new(side, side), PixelFormat::Mono8, image.into_raw()).unwrap()
+    };
+    let panel = |i: usize| Panel::new(i.to_string(), frame(if i == 1 { 200 } else { 300 }));
+    let plain = Inspector::builder(Arc::clone(&model)).threads(1).build().unwrap();
+    assert!(plain.policy().is_some());
+    let inspector = Inspector::builder(model).judge(Clerk("cafe".into())).threads(1).batch(2).build().unwrap();
+    assert!(inspector.policy().is_none());
+    assert_eq!(inspector.judge().floor(&"x".into()), 0.01);
+
+    let report = inspector.inspect(&panel(0)).unwrap();
+    // The model is not sure of anything on this cell: only the judge's floor lets it be reported.
+    assert!(plain.inspect(&panel(0)).unwrap().defects.is_empty());
+    assert!(!report.defects.is_empty() && report.defects[0].confidence.get() < 0.5, "{:?}", report.defects);
+    assert_eq!((report.verdict, report.trace.policy.as_deref()), (Verdict::Review, Some("cafe")));
+    assert_eq!(report.reasons, [format!("{} defects", report.defects.len()), "as asked".to_owned()]);
+    assert_eq!(report.defects[0].area_mm2, Some(report.defects[0].area_px as f64 * 0.25));
+
+    // The second panel makes it panic; the first is in the same batch.
+    let results: Vec<_> = inspector.inspect_batch((0..4).map(panel)).collect();
+    let failed: Vec<bool> = results.iter().map(Result::is_err).collect();
+    assert_eq!(failed, [false, true, false, false]);
+    let error = &results[1].as_ref().unwrap_err().error;
+    assert!(error.kind() == ErrorKind::Internal && error.to_string().contains("of another size"), "{error}");
+
+    let boards = Model::load(project("models/pcb")).unwrap();
+    let refused = Inspector::builder(boards).judge(Clerk("cafe".into())).build().unwrap_err();
+    assert!(refused.to_string().starts_with("policy clerk: not for "), "{refused}");
 }

@@ -10,10 +10,10 @@ use super::work::{Engine, Finish, JobResult};
 use crate::error::{Error, Result};
 use crate::frame::{FrameLimits, Panel, PanelInput};
 use crate::idle::Idle;
+use crate::judge::{Judge, Policy};
 use crate::model::Model;
 use crate::report::{PanelReport, Trace};
 use crate::runtime::Provider;
-use crate::verdict::Policy;
 
 /// Inspects panels with one model: one at a time, or in parallel batches. Cheap to clone; threads and sessions are
 /// shared.
@@ -24,12 +24,15 @@ pub struct Inspector {
     sessions: usize,
     batch: usize,
     in_flight: usize,
+    /// The judge, where it is a policy.
+    policy: Option<Arc<Policy>>,
 }
 
 /// Settings of an [`Inspector`], checked by [`build`](InspectorBuilder::build).
 pub struct InspectorBuilder {
     model: Arc<Model>,
-    policy: Option<Policy>,
+    /// Default: the manifest's.
+    judge: Option<Chosen>,
     floor: f32,
     /// Default: the manifest's.
     plan: Option<Box<dyn Plan>>,
@@ -38,6 +41,12 @@ pub struct InspectorBuilder {
     threads: Option<usize>,
     batch: Option<usize>,
     in_flight: Option<usize>,
+}
+
+/// Who gives the verdict.
+enum Chosen {
+    Policy(Arc<Policy>),
+    Own(Arc<dyn Judge>),
 }
 
 impl InspectorBuilder {
@@ -49,12 +58,20 @@ impl InspectorBuilder {
     /// Rules for the verdict. Default: any defect that reaches the manifest's confidence fails the panel.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = Some(policy);
+        self.judge = Some(Chosen::Policy(Arc::new(policy)));
+        self
+    }
+
+    /// A judge of your own, in place of a policy: of [`policy`](Self::policy) and this the last call counts. Default:
+    /// as without a policy.
+    #[must_use]
+    pub fn judge(mut self, judge: impl Judge + 'static) -> Self {
+        self.judge = Some(Chosen::Own(Arc::new(judge)));
         self
     }
 
     /// Reports defects down to this confidence too, `0..=1`. Default: the manifest's confidence, or for each kind the
-    /// least that the policy's limits and rules look at where that is lower. It can only lower that, so the verdict
+    /// least that the policy's limits and rules, or the [`Judge`], look at where that is lower. It can only lower that, so the verdict
     /// does not depend on it.
     #[must_use]
     pub fn floor(mut self, confidence: f32) -> Self {
@@ -129,15 +146,20 @@ impl InspectorBuilder {
             return argument("frames in flight: expected at least 1, found 0".to_owned());
         }
         let output = &self.model.manifest().output;
-        if let Some(policy) = &self.policy {
-            policy.check(&self.model)?;
-        }
-        let policy = self.policy.unwrap_or_else(|| Policy::of_manifest(output));
+        let (judge, policy): (Arc<dyn Judge>, _) = match self.judge {
+            Some(Chosen::Own(judge)) => (judge, None),
+            Some(Chosen::Policy(policy)) => (policy.clone(), Some(policy)),
+            None => {
+                let policy = Arc::new(Policy::of_manifest(output));
+                (policy.clone(), Some(policy))
+            }
+        };
+        judge.check(&self.model)?;
         if !(0.0..=1.0).contains(&self.floor) {
             return argument(format!("floor: expected a confidence of 0 to 1, found {}", self.floor));
         }
         let decoder =
-            self.model.decoder().with_floors(|kind| output.confidence_of(kind).min(policy.floor(kind)).min(self.floor));
+            self.model.decoder().with_floors(|kind| output.confidence_of(kind).min(judge.floor(kind)).min(self.floor));
         let sessions = provider.sessions(threads);
         self.model.reserve(sessions)?;
         let pool = ThreadPoolBuilder::new()
@@ -148,7 +170,7 @@ impl InspectorBuilder {
         let trace = Trace {
             model: Arc::clone(self.model.sha256()),
             manifest: Arc::clone(self.model.manifest_sha256()),
-            policy: policy.sha256().cloned(),
+            policy: judge.sha256().cloned(),
             image: None,
             provider: Some(provider).filter(|&provider| provider != Provider::Cpu),
             rewritten: self.model.rewritten(),
@@ -159,7 +181,7 @@ impl InspectorBuilder {
                 decoder,
                 plan: self.plan.unwrap_or_else(|| plan_of(&self.model.manifest().input)),
                 keep_maps: self.keep_maps,
-                policy,
+                judge,
                 limits: self.limits,
                 trace,
                 workspaces: Mutex::new(Idle::new()),
@@ -169,6 +191,7 @@ impl InspectorBuilder {
             sessions,
             batch,
             in_flight,
+            policy,
         })
     }
 }
@@ -193,7 +216,7 @@ impl Inspector {
     pub fn builder(model: impl Into<Arc<Model>>) -> InspectorBuilder {
         InspectorBuilder {
             model: model.into(),
-            policy: None,
+            judge: None,
             floor: 1.0,
             plan: None,
             keep_maps: false,
@@ -209,9 +232,14 @@ impl Inspector {
         &self.engine.model
     }
 
-    /// The rules of the verdict.
-    pub fn policy(&self) -> &Policy {
-        &self.engine.policy
+    /// What gives the verdict.
+    pub fn judge(&self) -> &dyn Judge {
+        &*self.engine.judge
+    }
+
+    /// The rules of the verdict, those of the manifest where none were given; `None` with a [`Judge`] of one's own.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policy.as_deref()
     }
 
     /// What every result of this inspector is made with; `image` is `None`.

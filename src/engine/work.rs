@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,11 +13,11 @@ use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelInput};
 use crate::geometry::{Region, Size};
 use crate::head::{Decoded, Decoder, Proposals, Slot};
 use crate::idle::Idle;
+use crate::judge::Judge;
 use crate::model::Model;
 use crate::report::{PanelError, PanelReport, Status, Timings, Trace};
 use crate::runtime::Outputs;
 use crate::tensor::Batch;
-use crate::verdict::Policy;
 
 /// What is made of a panel that was inspected, on the worker. The panel comes back unless it is kept: its memory is
 /// used again.
@@ -31,7 +32,7 @@ pub(super) struct Engine {
     pub(super) decoder: Decoder,
     pub(super) plan: Box<dyn Plan>,
     pub(super) keep_maps: bool,
-    pub(super) policy: Policy,
+    pub(super) judge: Arc<dyn Judge>,
     pub(super) limits: FrameLimits,
     pub(super) trace: Trace,
     pub(super) workspaces: Mutex<Idle<Workspace>>,
@@ -135,12 +136,7 @@ impl Engine {
             inputs.iter().map(|input| (input.id().to_owned(), input.image().map(Path::to_path_buf))).collect();
         let run = AssertUnwindSafe(|| self.run(inputs, &names, stopped, finish));
         catch_unwind(run).unwrap_or_else(|panic| {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("a panic");
-            let error = |_| Error::internal(text.to_owned());
+            let error = |_| internal(&*panic);
             names.iter().map(error).zip(&names).map(|(error, name)| Err(self.error(name, error, None))).collect()
         })
     }
@@ -376,7 +372,7 @@ impl Engine {
         let start = Instant::now();
         let several = panel.frames().len() > 1;
         let score = decoded.iter().map(|d| d.score).fold(0.0, f32::max);
-        let pitch = self.policy.pixel_pitch_mm();
+        let pitch = self.judge.pixel_pitch_mm();
         let mut defects = Vec::new();
         for (number, frame) in decoded.into_iter().enumerate() {
             defects.extend(frame.defects.into_iter().map(|mut defect| {
@@ -386,7 +382,9 @@ impl Engine {
             }));
         }
         let sizes: Vec<Size> = panel.frames().iter().map(Frame::size).collect();
-        let judgement = self.policy.judge(&defects, &sizes);
+        // Other panels of the job are not to suffer from a judge that panics.
+        let judge = AssertUnwindSafe(|| self.judge.judge(&defects, &sizes));
+        let judgement = catch_unwind(judge).map_err(|panic| internal(&*panic))?;
         ms.postprocess += self::ms(start.elapsed());
         let first = &panel.frames()[0];
         Ok(PanelReport {
@@ -405,6 +403,12 @@ impl Engine {
             maps,
         })
     }
+}
+
+/// The error for a panic.
+fn internal(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Error::internal(text.unwrap_or("a panic"))
 }
 
 fn square_millimetres(area_px: u64, pitch: f64) -> f64 {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::defect::Defect;
 use crate::error::Error;
 use crate::frame::Panel;
+use crate::judge::Verdict;
 use crate::runtime::Provider;
-use crate::verdict::Verdict;
 
 /// The result of one panel. Its JSON form is one line of `results.jsonl`, with the fields in this order.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -65,9 +65,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     asked.check(&unscored)?;
 
     let mut rules = Rules::new(args.engine.policy(), builder.model())?;
-    let inspector = builder.policy(rules.policy()?).floor(FLOOR).build()?;
+    let policy = &rules.policy()?;
+    let inspector = builder.policy(policy.clone()).floor(FLOOR).build()?;
     let reports = data::inspect(&inspector, &samples);
-    let policy = inspector.policy();
     let panels = scored_panels(policy, &samples, &reports);
     let errors = reports.iter().filter(|r| r.status == Status::Error).count() as u64;
     let confidence = inspector.model().manifest().output.confidence;

@@ -44,7 +44,8 @@ struct State {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let inspector = args.engine.builder()?.build()?;
     let policy = inspector.policy();
-    let (Some(guarantee), Some(hash)) = (policy.guarantee(), policy.sha256()) else {
+    let guarantee = policy.and_then(|policy| policy.guarantee());
+    let (Some(guarantee), Some(hash)) = (guarantee, inspector.judge().sha256()) else {
         return Err("--policy: expected a policy with a guarantee, as `panelqc calibrate` writes it, found none".into());
     };
     let mut state = match &args.state {

@@ -370,12 +370,12 @@ impl<'a> Evaluator<'a> {
     }
 
     fn defect_miss(&self) -> Rate {
-        let policy = self.inspector.policy();
+        let judge = self.inspector.judge();
         let (mut missed, mut all) = (0, 0);
         for (sample, report) in self.inspected() {
             let Some((width, height)) = report.width.zip(report.height) else { continue };
             let size = Size::new(width, height);
-            let noticed = |d: &&Defect| policy.judge(std::slice::from_ref(*d), &[size]).verdict != Verdict::Pass;
+            let noticed = |d: &&Defect| judge.judge(std::slice::from_ref(*d), &[size]).verdict != Verdict::Pass;
             let found: Vec<&Defect> = report.defects.iter().filter(noticed).collect();
             for truth in truths(sample).iter().filter(|truth| !truth.ignore) {
                 let finds = |shape: Shape, d: &Defect| self.protocol.accepts(shape.overlap(truth, d));

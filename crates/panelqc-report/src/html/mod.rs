@@ -51,14 +51,18 @@ pub struct HtmlOptions {
 }
 
 impl HtmlOptions {
-    /// The options for results of a model with these outputs, judged by this policy: the kinds that are defects, and
-    /// the lowest limits of any kind. What no rule looks at is hidden.
-    pub fn new(output: &OutputConfig, policy: &Policy) -> Self {
+    /// The options for results of a model with these outputs: the kinds that are defects, and what the policy that
+    /// judged says: the lowest limits of any kind, below which results are hidden, and its guarantee. With another
+    /// judge than a policy the limits are unknown, and results are hidden below the manifest's confidence.
+    pub fn new(output: &OutputConfig, policy: Option<&Policy>) -> Self {
         let kinds: Vec<Kind> = output.kinds.iter().filter(|kind| !output.good.contains(kind)).cloned().collect();
-        let lowest = |limit: fn(Limits) -> f32| kinds.iter().map(|k| limit(policy.limits(k))).min_by(f32::total_cmp);
+        let lowest = |limit: fn(Limits) -> f32| {
+            let limits = kinds.iter().filter_map(|kind| Some(limit(policy?.limits(kind))));
+            limits.min_by(f32::total_cmp)
+        };
         let (review_limit, fail_limit) = (lowest(|l| l.review), lowest(|l| l.fail));
         let confidence = review_limit.unwrap_or(output.confidence);
-        let guarantee = policy.guarantee().cloned();
+        let guarantee = policy.and_then(Policy::guarantee).cloned();
         HtmlOptions { kinds, confidence, review_limit, fail_limit, guarantee, ..Self::default() }
     }
 }

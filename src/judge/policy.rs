@@ -6,14 +6,16 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::Judge;
 use super::guarantee::Guarantee;
-use super::judge::Verdict;
+use super::judge::{Judgement, Verdict};
 use super::reach;
 use super::rule::{Rule, RuleFile};
 use super::validate::{self, Problems};
 use super::zone::{Zone, ZoneFile};
-use crate::defect::Kind;
+use crate::defect::{Defect, Kind};
 use crate::error::{Error, Result};
+use crate::geometry::Size;
 use crate::hash::sha256_hex;
 use crate::head::OutputConfig;
 use crate::model::Model;
@@ -353,7 +355,7 @@ impl Policy {
     }
 
     /// The least confidence at which a defect of this kind can have a part in a verdict.
-    pub(crate) fn floor(&self, kind: &Kind) -> f32 {
+    pub fn floor(&self, kind: &Kind) -> f32 {
         // A rule that lets single defects pass changes nothing about those that pass anyway.
         let matters = |rule: &&Rule| rule.covers(kind) && (rule.verdict != Verdict::Pass || !rule.group.is_empty());
         let stated = self.rules.iter().filter(matters).filter_map(Rule::least_confidence);
@@ -365,8 +367,12 @@ impl Policy {
         self.unknown.is_some() && !self.named.iter().any(|(named, _)| named == kind)
     }
 
-    /// Refuses a policy that was made for another model or speaks of kinds that the model does not have.
-    pub(crate) fn check(&self, model: &Model) -> Result<()> {
+    /// Whether it belongs to this model; an [`Inspector`](crate::Inspector) asks for itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) for a policy that was made for another model or speaks of kinds
+    /// that the model does not have.
+    pub fn check(&self, model: &Model) -> Result<()> {
         let error = |problem: String| Err(Error::policy(&self.path, problem));
         if let Some(stated) = self.model.as_ref().filter(|stated| !stated.eq_ignore_ascii_case(model.sha256())) {
             return error(format!(
@@ -395,6 +401,28 @@ impl Policy {
     }
 }
 
+impl Judge for Policy {
+    fn judge(&self, defects: &[Defect], frames: &[Size]) -> Judgement {
+        Policy::judge(self, defects, frames)
+    }
+
+    fn floor(&self, kind: &Kind) -> f32 {
+        Policy::floor(self, kind)
+    }
+
+    fn sha256(&self) -> Option<&Arc<str>> {
+        Policy::sha256(self)
+    }
+
+    fn pixel_pitch_mm(&self) -> Option<f64> {
+        Policy::pixel_pitch_mm(self)
+    }
+
+    fn check(&self, model: &Model) -> Result<()> {
+        Policy::check(self, model)
+    }
+}
+
 impl Limits {
     fn problem(&self) -> Option<String> {
         let Limits { review, fail } = self;
@@ -406,7 +434,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::defect::{Confidence, Defect};
+    use crate::defect::Confidence;
     use crate::geometry::PixelBox;
 
     const TEXT: &str =

@@ -187,7 +187,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::verdict::Policy;
+    use crate::judge::Policy;
 
     const RULES: &str = "schema = 1\nname = \"t\"\nmodel = \"00\"\n[default]\nreview = 0.2\nfail = 0.4\n";
 

@@ -33,6 +33,20 @@ pub struct Judgement {
     pub reasons: Vec<String>,
 }
 
+impl Judgement {
+    /// A verdict without reasons.
+    pub fn new(verdict: Verdict) -> Self {
+        Judgement { verdict, reasons: Vec::new() }
+    }
+
+    /// With these reasons, in this order. Default: none.
+    #[must_use]
+    pub fn with_reasons(mut self, reasons: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.reasons = reasons.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
 impl Verdict {
     /// `pass`, `review` or `fail`.
     pub fn as_str(self) -> &'static str {
@@ -226,7 +240,7 @@ mod tests {
     use super::*;
     use crate::defect::{Confidence, Kind};
     use crate::geometry::PixelBox;
-    use crate::verdict::Limits;
+    use crate::judge::Limits;
 
     const FRAMES: [Size; 2] = [Size::new(200, 100), Size::new(200, 100)];
 

@@ -1,0 +1,90 @@
+//! From defects to a verdict: rules as data, and the rule that decided is named.
+
+mod bounded;
+mod guarantee;
+mod judge;
+mod method;
+mod policy;
+mod reach;
+mod rule;
+mod scene;
+mod scored;
+mod validate;
+mod zone;
+
+pub use bounded::Bounded;
+pub use guarantee::Guarantee;
+pub use judge::{Judgement, Verdict};
+pub use method::Method;
+pub use policy::{Limits, Policy};
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::defect::{Defect, Kind};
+use crate::error::Result;
+use crate::geometry::Size;
+use crate::model::Model;
+
+/// What makes a verdict out of the defects of a panel. [`Policy`] is the one that comes with this crate; a program that
+/// decides by other means (a recipe of its own, a second model, a rule that no policy can say) implements this trait
+/// and gives it to [`InspectorBuilder::judge`](crate::InspectorBuilder::judge).
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use panelqc::{Defect, Inspector, Judge, Judgement, Kind, Model, Size, Verdict};
+///
+/// /// Fails a panel whose defects are sure enough when taken together.
+/// #[derive(Debug)]
+/// struct Together(f32);
+///
+/// impl Judge for Together {
+///     fn judge(&self, defects: &[Defect], _: &[Size]) -> Judgement {
+///         let sum: f32 = defects.iter().map(|defect| defect.confidence.get()).sum();
+///         match sum >= self.0 {
+///             true => Judgement::new(Verdict::Fail).with_reasons([format!("together {sum:.2} >= {:.2}", self.0)]),
+///             false => Judgement::new(Verdict::Pass),
+///         }
+///     }
+///
+///     fn floor(&self, _: &Kind) -> f32 {
+///         0.1
+///     }
+/// }
+///
+/// let inspector = Inspector::builder(Model::load("models/solar-cell")?).judge(Together(1.5)).build()?;
+/// assert!(inspector.policy().is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub trait Judge: Send + Sync + fmt::Debug {
+    /// Judges the defects of one panel, of all its frames together. `frames` are the frames' sizes, in the order that
+    /// [`Defect::frame`] counts them. It is called on the threads that inspect; a panic is an error of that panel
+    /// ([`ErrorKind::Internal`](crate::ErrorKind::Internal)) and of no other.
+    fn judge(&self, defects: &[Defect], frames: &[Size]) -> Judgement;
+
+    /// The least confidence, in `0..=1`, at which a defect of this kind can have a part in a verdict: defects are
+    /// reported from there on, or from the manifest's confidence on where that is lower.
+    fn floor(&self, kind: &Kind) -> f32;
+
+    /// SHA-256, in hexadecimal, of all that its verdicts depend on, for [`Trace::policy`](crate::Trace::policy).
+    /// Default: none.
+    fn sha256(&self) -> Option<&Arc<str>> {
+        None
+    }
+
+    /// Side of a pixel on the panel in millimetres; it gives every defect its area in square millimetres. Default: not
+    /// known.
+    fn pixel_pitch_mm(&self) -> Option<f64> {
+        None
+    }
+
+    /// Whether it belongs to this model; asked when an inspector is built. Default: it does.
+    ///
+    /// # Errors
+    /// Whatever it finds; [`Error::policy`](crate::Error::policy) makes a fitting one.
+    fn check(&self, model: &Model) -> Result<()> {
+        let _ = model;
+        Ok(())
+    }
+}
