@@ -77,7 +77,9 @@ pub use head::{
     Activation, Candidate, Context, Decoded, Decoder, Format, Head, HeadFormat, Normalize, OutputConfig, Proposals,
     Search, Slot, Suppression, Task, conformance,
 };
-pub use judge::{Bounded, Guarantee, Judge, Judgement, Limits, Method, Policy, Verdict};
+pub use judge::{
+    Bounded, Bounds, Guarantee, Judge, Judgement, Limits, Method, Policy, PolicyBuilder, Rule, Severity, Verdict, Zone,
+};
 pub use model::{GoldenConfig, Manifest, Model, ModelOptions, Precision};
 pub use report::{JsonlWriter, PanelError, PanelReport, Status, Timings, Trace};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};

@@ -195,14 +195,14 @@ struct Clerk(Arc<str>);
 impl Judge for Clerk {
     fn judge(&self, defects: &[Defect], frames: &[Size]) -> Judgement {
         assert_eq!(frames, [Size::new(300, 300)], "a frame of another size");
-        Judgement::new(Verdict::Review).with_reasons([format!("{} defects", defects.len()), "as asked".to_owned()])
+        Judgement::new(Verdict::Review, [format!("{} defects", defects.len()), "as asked".to_owned()])
     }
 
     fn floor(&self, _: &Kind) -> f32 {
         0.01
     }
 
-    fn sha256(&self) -> Option<&Arc<str>> {
+    fn sha256(&self) -> Option<&str> {
         Some(&self.0)
     }
 

@@ -170,7 +170,7 @@ impl InspectorBuilder {
         let trace = Trace {
             model: Arc::clone(self.model.sha256()),
             manifest: Arc::clone(self.model.manifest_sha256()),
-            policy: judge.sha256().cloned(),
+            policy: judge.sha256().map(Into::into),
             image: None,
             provider: Some(provider).filter(|&provider| provider != Provider::Cpu),
             rewritten: self.model.rewritten(),

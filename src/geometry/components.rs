@@ -1,28 +1,28 @@
+use super::runs::{Span, Touch, connect};
 use super::{Mask, Size};
 
 impl Mask {
     /// The connected parts of the region (by sides or corners), in the order of their first pixel, column by column.
     pub fn components(&self) -> Vec<Mask> {
+        self.parts(Touch::Corners).iter().map(|runs| Mask::from_runs(self.size(), runs)).collect()
+    }
+
+    /// The runs (x, first y, length in y) of each connected part, in the order of their first pixel, column by column.
+    pub(super) fn parts(&self, touch: Touch) -> Vec<Vec<(u32, u32, u32)>> {
         let runs: Vec<(u32, u32, u32)> = self.runs().collect();
-        let mut parents: Vec<usize> = (0..runs.len()).collect();
-        // The runs of the column before that may still touch.
-        let mut before = 0;
-        for (i, &(x, y, n)) in runs.iter().enumerate() {
-            while before < i
-                && (runs[before].0 + 1 < x || runs[before].0 + 1 == x && runs[before].1 + runs[before].2 < y)
-            {
-                before += 1;
-            }
-            for j in (before..i).take_while(|&j| runs[j].0 < x && runs[j].1 <= y + n) {
-                let (a, b) = (root(&mut parents, i), root(&mut parents, j));
-                parents[a.max(b)] = a.min(b);
-            }
-        }
-        let mut parts: std::collections::BTreeMap<usize, Vec<(u32, u32, u32)>> = std::collections::BTreeMap::new();
+        let mut parents = Vec::new();
+        connect(&runs, |&(x, y, n)| Span { line: x, from: y, to: y + n }, touch, &mut parents);
+        let mut parts: Vec<Vec<(u32, u32, u32)>> = Vec::new();
+        // The place of the part that begins with a run.
+        let mut places = vec![0; runs.len()];
         for (i, run) in runs.into_iter().enumerate() {
-            parts.entry(root(&mut parents, i)).or_default().push(run);
+            if parents[i] == i {
+                places[i] = parts.len();
+                parts.push(Vec::new());
+            }
+            parts[places[parents[i]]].push(run);
         }
-        parts.into_values().map(|runs| Mask::from_runs(self.size(), &runs)).collect()
+        parts
     }
 
     /// Every pixel that is in one of `masks`, of the same image each.
@@ -68,14 +68,6 @@ impl Mask {
         }
         Mask::from_counts(size, counts)
     }
-}
-
-fn root(parents: &mut [usize], mut at: usize) -> usize {
-    while parents[at] != at {
-        parents[at] = parents[parents[at]];
-        at = parents[at];
-    }
-    at
 }
 
 #[cfg(test)]

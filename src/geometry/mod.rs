@@ -7,6 +7,7 @@ mod pixel_box;
 mod placement;
 mod polygon;
 mod region;
+pub(crate) mod runs;
 mod size;
 
 pub use mask::Mask;

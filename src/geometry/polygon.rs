@@ -1,7 +1,6 @@
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use super::runs::Touch;
 use super::{Mask, Size};
 
 /// A closed ring of points (x, y) in pixels; the last is joined with the first. Written as `[[x, y], ...]`.
@@ -48,13 +47,154 @@ impl Way {
     }
 }
 
+/// Straight pixels' sides in a row that have the region on their right.
+#[derive(Clone, Copy)]
+struct Side {
+    /// The corner (x, y) where it begins ...
+    from: (u32, u32),
+    /// ... and the one where it ends.
+    to: (u32, u32),
+    way: Way,
+    /// Whether a ring goes along it already.
+    used: bool,
+}
+
 impl Mask {
     /// The outline of the region along the sides of its pixels: rings around it clockwise, rings around its holes
     /// counter-clockwise (x right, y down). Parts that touch at a corner only are rings of their own.
     /// [`Mask::from_polygons`] gives the same mask back.
     pub fn to_polygons(&self) -> Vec<Polygon> {
-        let mut inside = std::collections::HashSet::new();
-        for (x, y, n) in self.runs() {
+        trace(self.runs())
+    }
+
+    /// The outline of each part that is connected by sides: the ring around it, and the rings around its holes, as
+    /// [`to_polygons`](Self::to_polygons) has them.
+    pub(crate) fn outlines(&self) -> impl Iterator<Item = (Polygon, Vec<Polygon>)> {
+        self.parts(Touch::Sides).into_iter().filter_map(|runs| {
+            // The first corner of a part is one of the ring around it.
+            let mut rings = trace(runs).into_iter();
+            Some((rings.next()?, rings.collect()))
+        })
+    }
+
+    /// The mask of an image of `size` whose pixels have their centre inside an odd number of the
+    /// rings: an outer ring and its holes, in any direction. What lies outside the image is cut off.
+    pub fn from_polygons(size: Size, rings: &[Polygon]) -> Self {
+        let Size { width, height } = size;
+        // Where the edges cross each column's centre line, which the run lengths follow.
+        let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); width as usize];
+        for ring in rings {
+            for (a, b) in ring.points.iter().zip(ring.points.iter().cycle().skip(1)) {
+                let (a, b) = if a[0] <= b[0] { (a, b) } else { (b, a) };
+                let [ax, ay, bx, by] = [a[0], a[1], b[0], b[1]].map(f64::from);
+                if !(ax.is_finite() && ay.is_finite() && bx.is_finite() && by.is_finite()) {
+                    continue;
+                }
+                let first = (ax - 0.5).ceil().clamp(0.0, f64::from(width)) as usize;
+                let end = (bx - 0.5).ceil().clamp(0.0, f64::from(width)) as usize;
+                for (x, column) in crossings.iter_mut().enumerate().take(end).skip(first) {
+                    column.push(ay + (by - ay) * ((x as f64 + 0.5 - ax) / (bx - ax)));
+                }
+            }
+        }
+        let mut runs = Vec::new();
+        for (x, column) in (0..width).zip(&mut crossings) {
+            column.sort_by(f64::total_cmp);
+            // The first pixel whose centre is not above the crossing.
+            let row = |y: f64| (y - 0.5).ceil().clamp(0.0, f64::from(height)) as u32;
+            let pairs = column.chunks_exact(2).map(|pair| (row(pair[0]), row(pair[1])));
+            runs.extend(pairs.filter(|(from, to)| from < to).map(|(from, to)| (x, from, to - from)));
+        }
+        Mask::from_runs(size, &runs)
+    }
+}
+
+/// The sides of a region of runs (x, first y, length in y) in their order, sorted by where they begin.
+fn sides(runs: impl Iterator<Item = (u32, u32, u32)>) -> Vec<Side> {
+    // Columns of runs that neither overlap nor touch.
+    let mut columns: Vec<(u32, u32, u32)> = Vec::new();
+    for (x, y, n) in runs {
+        match columns.last_mut().filter(|last| last.0 == x && last.2 == y) {
+            Some(last) => last.2 = y + n,
+            None => columns.push((x, y, y + n)),
+        }
+    }
+    let mut sides = Vec::with_capacity(4 * columns.len());
+    let mut add = |from, to, way| sides.push(Side { from, to, way, used: false });
+    // What of a run the runs of a neighbouring column leave free, of which the first that may matter is `first`.
+    let free = |x: u32, first: &mut usize, (y, end): (u32, u32), add: &mut dyn FnMut(u32, u32)| {
+        while columns.get(*first).is_some_and(|&(cx, _, to)| cx < x || cx == x && to <= y) {
+            *first += 1;
+        }
+        let mut at = y;
+        for &(_, from, to) in columns[*first..].iter().take_while(|&&(cx, from, _)| cx == x && from < end) {
+            if from > at {
+                add(at, from);
+            }
+            at = to;
+        }
+        if at < end {
+            add(at, end);
+        }
+    };
+    let (mut left, mut right) = (0, 0);
+    for &(x, y, end) in &columns {
+        add((x, y), (x + 1, y), Way::Right);
+        add((x + 1, end), (x, end), Way::Left);
+        free(x + 1, &mut right, (y, end), &mut |from, to| add((x + 1, from), (x + 1, to), Way::Down));
+        match x.checked_sub(1) {
+            Some(before) => free(before, &mut left, (y, end), &mut |from, to| add((x, to), (x, from), Way::Up)),
+            None => add((x, end), (x, y), Way::Up),
+        }
+    }
+    sides.sort_unstable_by_key(|side| side.from);
+    sides
+}
+
+/// The outline of a region of runs (x, first y, length in y) in their order.
+fn trace(runs: impl IntoIterator<Item = (u32, u32, u32)>) -> Vec<Polygon> {
+    let mut sides = sides(runs.into_iter());
+    let mut rings = Vec::new();
+    for first in 0..sides.len() {
+        if sides[first].used {
+            continue;
+        }
+        let start = sides[first].from;
+        let mut points: Vec<[f32; 2]> = Vec::new();
+        let (mut at, mut before) = (start, None);
+        loop {
+            let place = sides.partition_point(|side| side.from < at);
+            let here = sides[place..].iter_mut().take_while(|side| side.from == at).filter(|side| !side.used);
+            // The sharpest turn to the right. Every corner has as many sides that end there as begin there: the ring
+            // closes.
+            let turns = before.map_or([Way::Right, Way::Down, Way::Up], Way::turns);
+            let turn = |side: &&mut Side| turns.iter().position(|&way| way == side.way).unwrap_or(turns.len());
+            let Some(side) = here.min_by_key(turn) else { break };
+            side.used = true;
+            if before != Some(side.way) {
+                points.push([at.0 as f32, at.1 as f32]);
+            }
+            (at, before) = (side.to, Some(side.way));
+            if at == start {
+                break;
+            }
+        }
+        rings.push(Polygon { points });
+    }
+    rings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The outline by looking at each pixel's neighbours, one pixel's side after the other.
+    fn by_pixels(mask: &Mask) -> Vec<Polygon> {
+        let mut inside = HashSet::new();
+        for (x, y, n) in mask.runs() {
             inside.extend((y..y + n).map(|y| (x, y)));
         }
         // The sides of pixels that have the region on their right, by the corner where they begin.
@@ -109,43 +249,6 @@ impl Mask {
         rings
     }
 
-    /// The mask of an image of `size` whose pixels have their centre inside an odd number of the
-    /// rings: an outer ring and its holes, in any direction. What lies outside the image is cut off.
-    pub fn from_polygons(size: Size, rings: &[Polygon]) -> Self {
-        let Size { width, height } = size;
-        // Where the edges cross each column's centre line, which the run lengths follow.
-        let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); width as usize];
-        for ring in rings {
-            for (a, b) in ring.points.iter().zip(ring.points.iter().cycle().skip(1)) {
-                let (a, b) = if a[0] <= b[0] { (a, b) } else { (b, a) };
-                let [ax, ay, bx, by] = [a[0], a[1], b[0], b[1]].map(f64::from);
-                if !(ax.is_finite() && ay.is_finite() && bx.is_finite() && by.is_finite()) {
-                    continue;
-                }
-                let first = (ax - 0.5).ceil().clamp(0.0, f64::from(width)) as usize;
-                let end = (bx - 0.5).ceil().clamp(0.0, f64::from(width)) as usize;
-                for (x, column) in crossings.iter_mut().enumerate().take(end).skip(first) {
-                    column.push(ay + (by - ay) * ((x as f64 + 0.5 - ax) / (bx - ax)));
-                }
-            }
-        }
-        let mut runs = Vec::new();
-        for (x, column) in (0..width).zip(&mut crossings) {
-            column.sort_by(f64::total_cmp);
-            // The first pixel whose centre is not above the crossing.
-            let row = |y: f64| (y - 0.5).ceil().clamp(0.0, f64::from(height)) as u32;
-            let pairs = column.chunks_exact(2).map(|pair| (row(pair[0]), row(pair[1])));
-            runs.extend(pairs.filter(|(from, to)| from < to).map(|(from, to)| (x, from, to - from)));
-        }
-        Mask::from_runs(size, &runs)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
     #[test]
     fn a_ring_and_its_hole() {
         // ####
@@ -170,7 +273,41 @@ mod tests {
         assert_eq!(Mask::from_polygons(Size::new(3, 2), &[none, Polygon::new(Vec::new())]).area(), 0);
     }
 
+    fn any_mask() -> impl Strategy<Value = Mask> {
+        (1u32..14, 1u32..14).prop_flat_map(|(width, height)| {
+            let bits = proptest::collection::vec(any::<bool>(), (width * height) as usize);
+            bits.prop_map(move |bits| Mask::from_fn(Size::new(width, height), |x, y| bits[(y * width + x) as usize]))
+        })
+    }
+
     proptest! {
+        #[test]
+        fn tracing_runs_is_tracing_pixels(mask in any_mask()) {
+            prop_assert_eq!(mask.to_polygons(), by_pixels(&mask));
+        }
+
+        /// Run lengths from a file may be 0: then runs of the same column touch.
+        #[test]
+        fn runs_that_touch_are_one(mut counts in proptest::collection::vec(0u32..4, 1..30)) {
+            let rest = 63u32.saturating_sub(counts.iter().sum());
+            counts.push(rest);
+            let size = Size::new(1, counts.iter().sum());
+            let mask = Mask::from_coco_runs(size, counts).unwrap();
+            prop_assert_eq!(mask.to_polygons(), by_pixels(&mask));
+        }
+
+        #[test]
+        fn each_part_has_its_ring_and_its_holes(mask in any_mask()) {
+            let all: Vec<(Polygon, Vec<Polygon>)> = mask.outlines().collect();
+            prop_assert!(all.iter().all(|(ring, holes)| ring.area() > 0.0 && holes.iter().all(|hole| hole.area() < 0.0)));
+            let order = |ring: &Polygon| ring.points.iter().map(|p| p.map(|v| v as u32)).collect::<Vec<_>>();
+            let mut rings: Vec<_> = all.iter().flat_map(|(ring, holes)| std::iter::once(ring).chain(holes)).map(order).collect();
+            let mut expected: Vec<_> = mask.to_polygons().iter().map(order).collect();
+            rings.sort();
+            expected.sort();
+            prop_assert_eq!(rings, expected);
+        }
+
         #[test]
         fn outlines_give_the_mask_back(bits in proptest::collection::vec(any::<bool>(), 48)) {
             let mask = Mask::from_fn(Size::new(8, 6), |x, y| bits[(y * 8 + x) as usize]);

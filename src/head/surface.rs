@@ -2,6 +2,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis};
 
+use crate::geometry::runs::{Span, Touch, connect};
 use crate::geometry::{Mask, PixelBox, Placement, Region, Size};
 
 /// A map of numbers over the model's input, read at the centres of frame pixels: linear between the centres of its
@@ -235,12 +236,8 @@ impl SurfaceScratch {
         rows.columns(columns);
         row.resize(region.size.width as usize, 0.0);
         runs.clear();
-        parents.clear();
-        // The runs of the row above.
-        let mut above = 0..0;
         for y in region.y..region.bottom() {
             rows.row(y, columns, row);
-            let first = runs.len();
             let mut open: Option<Run> = None;
             for (x, &value) in (region.x..).zip(row.iter()) {
                 if inside(value, x, y) {
@@ -254,22 +251,9 @@ impl SurfaceScratch {
                 }
             }
             runs.extend(open);
-            parents.extend(first..runs.len());
-            let mut upper = above.start;
-            for run in first..runs.len() {
-                while upper < above.end && runs[upper].x1 < runs[run].x0 {
-                    upper += 1;
-                }
-                for other in (upper..above.end).take_while(|&u| runs[u].x0 <= runs[run].x1) {
-                    let (a, b) = (root(parents, other), root(parents, run));
-                    parents[a.max(b)] = a.min(b);
-                }
-            }
-            above = first..runs.len();
         }
-        for (at, run) in runs.iter_mut().enumerate() {
-            run.blob = root(parents, at);
-        }
+        connect(runs, |run| Span { line: run.y, from: run.x0, to: run.x1 }, Touch::Corners, parents);
+        runs.iter_mut().zip(parents.iter()).for_each(|(run, &first)| run.blob = first);
         runs.sort_unstable_by_key(|run| (run.blob, run.y, run.x0));
         blobs.clear();
         let mut first = 0;
@@ -300,14 +284,6 @@ fn tap(i: u32, cells: usize, model: u32, to_model: impl Fn(f64) -> f64) -> Tap {
     let at = at.clamp(0.0, cells as f64 - 1.0);
     let first = at.floor() as usize;
     (first, (first + 1).min(cells - 1), (at - first as f64) as f32)
-}
-
-fn root(parents: &mut [usize], mut at: usize) -> usize {
-    while parents[at] != at {
-        parents[at] = parents[parents[at]];
-        at = parents[at];
-    }
-    at
 }
 
 impl Window {

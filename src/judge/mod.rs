@@ -1,25 +1,21 @@
-//! From defects to a verdict: rules as data, and the rule that decided is named.
+//! From defects to a verdict: a [`Judge`] decides. [`Policy`] is one whose rules are data, and names the rule that
+//! decided.
 
 mod bounded;
 mod guarantee;
-mod judge;
+mod limits;
 mod method;
 mod policy;
-mod reach;
-mod rule;
-mod scene;
-mod scored;
-mod validate;
-mod zone;
+mod verdict;
 
 pub use bounded::Bounded;
 pub use guarantee::Guarantee;
-pub use judge::{Judgement, Verdict};
+pub use limits::Limits;
 pub use method::Method;
-pub use policy::{Limits, Policy};
+pub use policy::{Bounds, Policy, PolicyBuilder, Rule, Severity, Zone};
+pub use verdict::{Judgement, Verdict};
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::defect::{Defect, Kind};
 use crate::error::Result;
@@ -42,8 +38,8 @@ use crate::model::Model;
 ///     fn judge(&self, defects: &[Defect], _: &[Size]) -> Judgement {
 ///         let sum: f32 = defects.iter().map(|defect| defect.confidence.get()).sum();
 ///         match sum >= self.0 {
-///             true => Judgement::new(Verdict::Fail).with_reasons([format!("together {sum:.2} >= {:.2}", self.0)]),
-///             false => Judgement::new(Verdict::Pass),
+///             true => Judgement::new(Verdict::Fail, [format!("together {sum:.2} >= {:.2}", self.0)]),
+///             false => Judgement::new(Verdict::Pass, [""; 0]),
 ///         }
 ///     }
 ///
@@ -69,7 +65,7 @@ pub trait Judge: Send + Sync + fmt::Debug {
 
     /// SHA-256, in hexadecimal, of all that its verdicts depend on, for [`Trace::policy`](crate::Trace::policy).
     /// Default: none.
-    fn sha256(&self) -> Option<&Arc<str>> {
+    fn sha256(&self) -> Option<&str> {
         None
     }
 

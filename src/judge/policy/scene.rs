@@ -2,8 +2,10 @@ use std::cell::OnceCell;
 
 use geo::MultiPolygon;
 
-use super::rule::{Quantity, Rule};
-use super::zone::{self, Shape, Zone};
+use super::policy::Entry;
+use super::quantity::Quantity;
+use super::shape::Shape;
+use super::zone::{self, Placed};
 use crate::defect::Defect;
 use crate::geometry::Size;
 
@@ -11,9 +13,9 @@ use crate::geometry::Size;
 /// they are asked for: most policies need none.
 pub(super) struct Scene<'a> {
     defects: &'a [Defect],
-    /// Width and height of each frame in pixels.
+    /// The size of each frame in pixels.
     frames: &'a [Size],
-    zones: &'a [Zone],
+    zones: &'a [Placed],
     shapes: Vec<OnceCell<Shape>>,
     extents: Vec<OnceCell<[f64; 2]>>,
     /// Each zone on each frame, frame by frame.
@@ -21,7 +23,7 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(defects: &'a [Defect], frames: &'a [Size], zones: &'a [Zone]) -> Self {
+    pub(super) fn new(defects: &'a [Defect], frames: &'a [Size], zones: &'a [Placed]) -> Self {
         Scene {
             defects,
             frames,
@@ -54,14 +56,14 @@ impl<'a> Scene<'a> {
     }
 
     /// Whether a defect overlaps one of the rule's zones.
-    pub(super) fn in_zone(&self, defect: usize, rule: &Rule) -> bool {
+    pub(super) fn in_zone(&self, defect: usize, rule: &Entry) -> bool {
         let Some(zones) = &rule.zones else { return true };
         let Some((frame, size)) = self.frame(defect) else { return false };
         zones.iter().any(|&zone| self.shape(defect, size).overlaps(self.part(frame, zone)))
     }
 
     /// The area in pixels that the rule looks at: its zones on all frames, or all frames.
-    pub(super) fn area(&self, rule: &Rule) -> f64 {
+    pub(super) fn area(&self, rule: &Entry) -> f64 {
         let frames = self.frames.iter().enumerate();
         frames
             .map(|(frame, size)| match &rule.zones {

@@ -1,15 +1,17 @@
-use super::judge::Verdict;
-use super::policy::{Limits, Policy};
+use super::policy::Policy;
 use crate::defect::Defect;
 use crate::geometry::Size;
+use crate::judge::limits::Limits;
+use crate::judge::verdict::Verdict;
 
 /// How a panel's verdict depends on the `[default]` limits, everything else in the policy left as it is.
 impl Policy {
     /// This policy with other `[default]` limits.
     #[must_use]
-    pub(crate) fn with_default(&self, limits: Limits) -> Policy {
+    fn with_default(&self, limits: Limits) -> Policy {
         let mut policy = self.clone();
         policy.default = limits;
+        policy.text = None;
         policy
     }
 

@@ -1,0 +1,54 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The decision on a panel. Ordered: a worse verdict is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Good: goes on.
+    Pass,
+    /// A person has to look.
+    Review,
+    /// Defective.
+    Fail,
+}
+
+impl Verdict {
+    /// `pass`, `review` or `fail`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Review => "review",
+            Verdict::Fail => "fail",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A verdict and what led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What gave the panel this verdict, each once, in alphabetical order. Of a [`Policy`](crate::Policy):
+    /// `crack >= 0.80` for a confidence limit, `rule "long scratches": length 3.1 mm >= 2 mm` for a rule, with the
+    /// measured value and the limit. For a pass, the rules that waived a defect; none where there was nothing to waive.
+    pub reasons: Vec<String>,
+}
+
+impl Judgement {
+    /// A verdict with its reasons, which are sorted; what is said twice is kept once.
+    pub fn new<S: Into<String>>(verdict: Verdict, reasons: impl IntoIterator<Item = S>) -> Self {
+        let mut reasons: Vec<String> = reasons.into_iter().map(Into::into).collect();
+        reasons.sort();
+        reasons.dedup();
+        Judgement { verdict, reasons }
+    }
+}
