@@ -166,6 +166,28 @@ fn a_policy_that_cannot_be_meant_stops_the_program_with_its_line() {
 }
 
 #[test]
+fn check_names_the_rules_that_several_others_leave_nothing_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("p.toml");
+    let head = "schema = 1\nname = \"t\"\n[default]\nreview = 0.38\nfail = 0.6\n";
+    let check = |rules: &str| {
+        fs::write(&policy, format!("{head}{rules}")).unwrap();
+        Program::new("check").arg(project("models/pcb")).option("--policy", &policy).run()
+    };
+    let halves = "[[rules]]\nname = \"long\"\nlength_px = 40\nverdict = \"fail\"\n\
+                  [[rules]]\nname = \"short\"\nlength_px = { below = 40 }\nverdict = \"review\"\n";
+    let (status, out, err) = check(halves);
+    assert_eq!(status, 0, "{err}");
+    assert!(out.ends_with("ok\n") && !out.contains("policy "), "{out}");
+    let (status, out, err) =
+        check(&format!("{halves}[[rules]]\nname = \"open\"\nkinds = [\"open\"]\nverdict = \"pass\"\n"));
+    assert_eq!(status, 1, "{err}");
+    let says = "policy    line 14: rule \"open\" can never apply: the rules before it (lines 6, 10) together match \
+                everything that it does\nfailed    1 parts of the policy can never apply\n";
+    assert!(out.ends_with(says), "{out}");
+}
+
+#[test]
 fn frames_of_one_panel_are_judged_together() {
     let frame = |seed: u32| Frame::new(Size::new(300, 300), PixelFormat::Mono8, cell(seed, true).into_raw()).unwrap();
     let text = |count: u32| {

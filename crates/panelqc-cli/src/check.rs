@@ -14,13 +14,14 @@ pub(super) struct Args {
     model: PathBuf,
     #[command(flatten)]
     load: LoadArgs,
-    /// Rules that have to fit the model too.
+    /// Rules that have to fit the model too, and to apply each.
     #[arg(long, value_name = "P.toml")]
     policy: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let policy = args.policy.as_ref().map(Policy::load).transpose()?;
+    let dead = policy.as_ref().map(Policy::dead_rules).unwrap_or_default();
     let model = args.load.load(&args.model)?;
     let runtime = init_runtime(None)?;
     let manifest = model.manifest().clone();
@@ -71,8 +72,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         failed += usize::from(!replay.problems.is_empty());
     }
+    for problem in &dead {
+        writeln!(out, "policy    {problem}")?;
+    }
     if failed > 0 {
         writeln!(out, "failed    {failed} golden images are not as recorded")?;
+    }
+    if !dead.is_empty() {
+        writeln!(out, "failed    {} parts of the policy can never apply", dead.len())?;
+    }
+    if failed > 0 || !dead.is_empty() {
         return Ok(ExitCode::FAILURE);
     }
     writeln!(out, "ok")?;

@@ -12,8 +12,8 @@ use crate::judge::limits::Limits;
 use crate::judge::verdict::Verdict;
 use crate::model::Model;
 
-/// The rules that make a verdict out of defects, read from TOML or [built in code](Policy::builder). The smallest policy
-/// has limits on the confidence, where kinds may have their own:
+/// The rules that make a verdict out of defects, read from TOML or [built in code](Policy::builder). The smallest
+/// policy has limits on the confidence, where kinds may have their own:
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -75,12 +75,12 @@ impl Piece {
 }
 
 impl Policy {
-    /// The rules and tables of limits that can never have a part in a verdict, because the rules before them match all
-    /// that they do *together*: one sentence each, with the line where the policy has a file. Verdicts are right all the
-    /// same; somebody may have meant something else. (What one rule alone makes useless is refused when the policy is
-    /// read or built.)
+    /// The rules and tables of limits that can never have a part in a verdict, because the rules before them *together*
+    /// match all that they do: one sentence each, with the line where the policy has a file. Verdicts follow the rules
+    /// all the same, but somebody may have meant something else. (What one rule alone leaves nothing to is refused when
+    /// the policy is read or built.)
     ///
-    /// It may take a second for hundreds of rules that overlap in many ways; what cannot be told by then counts as alive.
+    /// It may take a second for hundreds of rules that overlap in many ways; what is not proven by then is not named.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -92,7 +92,8 @@ impl Policy {
     ///     .rule(Rule::new("dust", Verdict::Pass).kinds(["dust"]))
     ///     .build()?;
     /// let dead = policy.dead_rules();
-    /// assert_eq!(dead, [r#"rule "dust" can never apply: the rules before it ("long", "short") together match everything that it does"#]);
+    /// assert_eq!(dead.len(), 1);
+    /// assert!(dead[0].starts_with(r#"rule "dust" can never apply: the rules before it ("long", "short") together"#));
     /// # Ok(())
     /// # }
     /// ```

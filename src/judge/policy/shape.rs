@@ -71,6 +71,9 @@ impl Shape {
 
 #[cfg(test)]
 mod tests {
+    use geo::unary_union;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::defect::Confidence;
     use crate::geometry::{Mask, PixelBox};
@@ -153,5 +156,44 @@ mod tests {
         // Two parts: the nearer one counts.
         let parts = masked(|x, y| y == 0 && (x == 0 || x == 50));
         assert_eq!(parts.distance(&boxed(54.0, 0.0, 60.0, 1.0), 9.0), Some(3.0));
+    }
+
+    fn any_mask() -> impl Strategy<Value = Mask> {
+        // Loose pixels, sticks and bands: holes, and parts that touch at corners.
+        let bits = proptest::collection::vec(any::<bool>(), 144);
+        (bits, 1u32..4, 1u32..4, 0u32..60, 0u32..40).prop_map(|(bits, w, h, left, top)| {
+            Mask::from_fn(Size::new(100, 80), |x, y| {
+                let (x, y) = (x.wrapping_sub(left) / w, y.wrapping_sub(top) / h);
+                x < 12 && y < 12 && bits[(y * 12 + x) as usize]
+            })
+        })
+    }
+
+    proptest! {
+        /// The outline of a mask measures as the union of its pixels does.
+        #[test]
+        fn a_mask_measures_as_its_pixels_do(one in any_mask(), other in any_mask()) {
+            prop_assume!(one.area() > 0 && other.area() > 0);
+            let by_pixels = |mask: &Mask| {
+                let column = |(x, y, n): (u32, u32, u32)| {
+                    let [x, y, n] = [x, y, n].map(f64::from);
+                    rectangle(x, y, x + 1.0, y + n)
+                };
+                Shape(unary_union(&mask.runs().map(column).collect::<Vec<_>>()))
+            };
+            let outlined = |mask: &Mask| {
+                Shape::of(&defect(PixelBox::default()).with_mask(mask.clone()), Size::new(100, 80))
+            };
+            let (a, b) = ([&one, &other].map(by_pixels), [&one, &other].map(outlined));
+            let near = |x: f64, y: f64| (x - y).abs() < 1e-9;
+            prop_assert_eq!(b[0].0.unsigned_area(), one.area() as f64);
+            prop_assert!(a[0].extent().into_iter().zip(b[0].extent()).all(|(x, y)| near(x, y)));
+            let (rim, inner) = (Zone::margin_px("z", 17.5), Zone::margin_px("z", 30.0).inverted());
+            for zone in [triangle(), triangle().inverted(), rim, inner].map(|zone| placed(zone).on(0, Size::new(100, 80))) {
+                prop_assert_eq!(a[0].overlaps(&zone), b[0].overlaps(&zone));
+            }
+            let (by_pixels, outlined) = (a[0].distance(&a[1], 1e9), b[0].distance(&b[1], 1e9));
+            prop_assert!(by_pixels.zip(outlined).is_some_and(|(x, y)| near(x, y)), "{:?} {:?}", by_pixels, outlined);
+        }
     }
 }

@@ -288,7 +288,7 @@ fn any_defect() -> impl Strategy<Value = Defect> {
 }
 
 /// The words of refusals, without the places.
-fn words(error: &crate::Error) -> Vec<String> {
+fn words(error: &crate::error::Error) -> Vec<String> {
     let text = error.to_string();
     let mut words: Vec<String> =
         text.split([' ', ';']).map(|word| word.trim_matches(['(', ')', ',']).to_owned()).collect();

@@ -78,7 +78,7 @@ fn the_first_rule_that_matches_a_defect_decides_about_it() {
     );
     says(&policy, &[], Verdict::Pass, &[]);
     says(&policy, &[sized(40.0, 1.0)], Verdict::Fail, &["rule \"long\" (critical): length 4 mm >= 3 mm"]);
-    // Of several the worst is told, wherever it stands.
+    // Of several the worst is shown, wherever it stands.
     let two = [sized(35.0, 1.0), sized(45.0, 1.0)];
     says(&policy, &two, Verdict::Fail, &["rule \"long\" (critical): length 4.5 mm >= 3 mm"]);
     says(&policy, &[sized(20.0, 1.0)], Verdict::Pass, &["rule \"thin\": width 1 px < 2 px"]);
@@ -106,7 +106,7 @@ fn a_rule_looks_from_the_review_limit_on_unless_it_says_otherwise() {
     assert_eq!(rule("confidence = 0.5", "fail").floor(&"x".into()), 0.2);
     assert_eq!(rule("confidence = { below = 0.5 }", "fail").floor(&"x".into()), 0.2);
     assert_eq!(rule("kinds = [\"y\"]\nconfidence = 0.05", "fail").floor(&"x".into()), 0.2);
-    // Letting pass what passes anyway needs no look at it; counting what is let pass does.
+    // Waiving what passes anyway needs no look at it; counting what is waived does.
     assert_eq!(rule("confidence = 0.05", "pass").floor(&"x".into()), 0.2);
     says(&rule("confidence = 0.05", "pass"), &unsure, Verdict::Pass, &[]);
     assert_eq!(rule("confidence = 0.05\ncount = { below = 3 }", "pass").floor(&"x".into()), 0.05);
