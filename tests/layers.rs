@@ -12,7 +12,7 @@ const ORDER: [(&str, &[&str]); 3] = [
         "src",
         &[
             "error", "hash", "idle", "geometry", "frame", "tensor", "defect", "runtime", "head", "model", "verdict",
-            "report", "engine",
+            "engine",
         ],
     ),
     ("crates/panelqc-eval/src", &["binomial", "calibration", "monitor", "golden", "dataset", "metrics"]),

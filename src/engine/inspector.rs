@@ -6,12 +6,13 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::batch::InspectBatch;
 use super::plan::{Plan, plan_of};
+use super::report::PanelReport;
+use super::trace::Trace;
 use super::work::{Engine, Finish, JobResult};
 use crate::error::{Error, Result};
 use crate::frame::{FrameLimits, Panel, PanelInput};
 use crate::idle::Idle;
 use crate::model::Model;
-use crate::report::{PanelReport, Trace};
 use crate::runtime::Provider;
 use crate::verdict::Policy;
 
@@ -152,7 +153,7 @@ impl InspectorBuilder {
             image: None,
             provider: Some(provider).filter(|&provider| provider != Provider::Cpu),
             rewritten: self.model.rewritten(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
         };
         Ok(Inspector {
             engine: Arc::new(Engine {

@@ -200,7 +200,7 @@ impl Policy {
     }
 
     /// The policy of a model that comes without one: any defect that the manifest reports fails the panel.
-    pub(crate) fn of_manifest(output: &OutputConfig) -> Self {
+    pub fn of_manifest(output: &OutputConfig) -> Self {
         let limits = |confidence: f32| Limits { review: confidence, fail: confidence };
         let kinds = output.confidences.iter().map(|(kind, &confidence)| (kind.clone(), limits(confidence))).collect();
         Policy { kinds, ..Self::of_limits("manifest".to_owned(), PathBuf::new(), limits(output.confidence)) }

@@ -20,19 +20,19 @@
 //! #     image.save(folder.join(class).join(format!("{class}1.png")))?;
 //! # }
 //! # let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/solar-cell");
-//! use panelqc::{Inspector, Model};
+//! use panelqc::{Inspector, Model, PanelRecord};
 //! use panelqc_eval::dataset::{DataFormat, read};
-//! use panelqc_eval::metrics::Evaluation;
+//! use panelqc_eval::metrics::{Evaluation, EvaluationOptions};
 //!
 //! let inspector = Inspector::builder(Model::load(package)?).build()?;
 //! let samples = read(DataFormat::Folders, folder, &[])?;
 //! let start = std::time::Instant::now();
-//! let reports: Vec<_> = inspector
+//! let records: Vec<_> = inspector
 //!     .inspect_batch(samples.iter().map(|sample| sample.files.clone()))
-//!     .map(|result| result.unwrap_or_else(|failed| failed.to_report()))
+//!     .map(PanelRecord::from)
 //!     .collect();
 //! let seconds = start.elapsed().as_secs_f64();
-//! let evaluation = Evaluation::new(&inspector, DataFormat::Folders, &samples, &reports, seconds);
+//! let evaluation = Evaluation::new(EvaluationOptions::from(&inspector), &samples, &records, seconds);
 //! println!("missed {}, falsely rejected {}", evaluation.miss, evaluation.overkill);
 //! # assert_eq!((evaluation.miss.of, evaluation.overkill.of), (1, 1));
 //! # Ok(())
