@@ -76,7 +76,7 @@ pub use head::{
     Activation, Candidate, Context, Decoded, Decoder, Format, Head, HeadFormat, Normalize, OutputConfig, Proposals,
     Search, Slot, Suppression, Task, conformance,
 };
-pub use model::{GoldenConfig, Manifest, Model, ModelOptions, Precision};
+pub use model::{GoldenConfig, Manifest, Model, ModelInfo, ModelOptions, Precision};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, Step, White};
 pub use verdict::{Bounded, Guarantee, Judgement, Limits, Method, Policy, Verdict};

@@ -15,7 +15,7 @@ const ORDER: [(&str, &[&str]); 3] = [
             "engine",
         ],
     ),
-    ("crates/panelqc-eval/src", &["binomial", "calibration", "monitor", "golden", "dataset", "metrics"]),
+    ("crates/panelqc-eval/src", &["binomial", "calibration", "monitor", "golden", "dataset", "metrics", "calibrate"]),
     ("crates/panelqc-report/src", &["writer", "csv", "coco", "overlay", "html"]),
 ];
 

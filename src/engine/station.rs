@@ -338,8 +338,7 @@ impl Shared {
 
     fn refuse(&self, Waiting { input, answer, .. }: Waiting) {
         let (panel, image) = (input.id().to_owned(), input.image().map(Path::to_path_buf));
-        let error =
-            PanelError::new(panel, image, input.tags().clone(), Error::cancelled(), self.inspector.trace());
+        let error = PanelError::new(panel, image, input.tags().clone(), Error::cancelled(), self.inspector.trace());
         let error = if let PanelInput::Loaded(panel) = input { error.with_panel(panel) } else { error };
         let _ = answer.send(Err(error));
     }

@@ -97,9 +97,8 @@ mod tests {
 
     #[test]
     fn a_trace_names_the_provider_unless_it_is_the_cpu() {
-        let json = |provider| {
-            serde_json::to_string(&Trace::new("m", "f").with_provider(provider).with_version("1")).unwrap()
-        };
+        let json =
+            |provider| serde_json::to_string(&Trace::new("m", "f").with_provider(provider).with_version("1")).unwrap();
         let same = r#"{"model":"m","manifest":"f","policy":null,"image":null,"#;
         assert_eq!(json(Provider::Cpu), format!(r#"{same}"version":"1"}}"#));
         assert_eq!(json(Provider::TensorRt), format!(r#"{same}"provider":"tensorrt","version":"1"}}"#));

@@ -236,12 +236,7 @@ impl Engine {
     }
 
     /// Reads a panel, if it is not in memory yet.
-    fn open<'n>(
-        &self,
-        id: &'n str,
-        input: PanelInput,
-        scratch: &mut FrameScratch,
-    ) -> Entry<'n, 'static> {
+    fn open<'n>(&self, id: &'n str, input: PanelInput, scratch: &mut FrameScratch) -> Entry<'n, 'static> {
         let start = Instant::now();
         let read = matches!(input, PanelInput::Files(_));
         match input.into_panel_with(&self.limits, scratch) {

@@ -92,9 +92,8 @@ fn tags() -> impl Strategy<Value = BTreeMap<String, String>> {
 
 fn frame() -> impl Strategy<Value = FrameInfo> {
     let size = (1u32..9, 1u32..9).prop_map(|(width, height)| Size::new(width, height));
-    (size, proptest::option::of(text()), proptest::option::of(8u32..17), proptest::option::of(text())).prop_map(
-        |(size, image, bits, sha256)| FrameInfo { image, size, bits, sha256: sha256.map(Into::into) },
-    )
+    (size, proptest::option::of(text()), proptest::option::of(8u32..17), proptest::option::of(text()))
+        .prop_map(|(size, image, bits, sha256)| FrameInfo { image, size, bits, sha256: sha256.map(Into::into) })
 }
 
 fn trace() -> impl Strategy<Value = Trace> {

@@ -3,8 +3,12 @@ use panelqc::{PanelRecord, PanelReport, Policy, Size, Verdict, sha256_hex};
 use super::Sample;
 use crate::calibration::ScoredPanel;
 
+/// The confidence down to which results have to reach where limits are chosen by them or an average precision is
+/// measured ([`InspectorBuilder::floor`](panelqc::InspectorBuilder::floor)).
+pub const FLOOR: f32 = 0.01;
+
 /// What a calibration needs of `samples` and their results, in the same order, under a policy whose `[default]` limits
-/// are to be chosen. The results have to reach down to a low confidence (0.01): a panel without any defect scores 0.
+/// are to be chosen. The results have to reach down to [`FLOOR`]: a panel without any defect scores 0.
 pub fn scored_panels(policy: &Policy, samples: &[Sample], records: &[PanelRecord]) -> Vec<ScoredPanel> {
     let panels = samples.iter().zip(records);
     panels

@@ -140,7 +140,7 @@ pub struct Evaluation {
     /// Time a panel, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ms: Option<StageTimes>,
-    /// Panels a second, all threads together, from the first image read to the last verdict.
+    /// Panels a second, all threads together, from the first image read to the last verdict; 0 for stored results.
     pub images_per_s: f64,
     /// What the numbers were made with; `image` is null.
     pub trace: Option<Trace>,
@@ -233,8 +233,7 @@ impl Evaluator {
         let kinds = self.kinds(output);
         let masked = located && self.samples.iter().flat_map(truths).all(|truth| truth.mask.is_some());
         let detects = located && matches!(task, Task::Detect | Task::Instance);
-        let detection =
-            detects.then(|| self.detection(&images, &kinds, masked && task == Task::Instance, output));
+        let detection = detects.then(|| self.detection(&images, &kinds, masked && task == Task::Instance, output));
         let segments = (masked && matches!(task, Task::Segment | Task::Instance))
             .then(|| SegmentScores::new(&images, &kinds, |kind| output.confidence_of(kind)))
             .flatten();
@@ -295,8 +294,7 @@ impl Evaluator {
             review: verdicts.review,
             decided: verdicts.decided,
             decided_right: verdicts.decided_right,
-            defect_miss: (located && task != Task::Classify && task != Task::Anomaly)
-                .then(|| self.defect_miss()),
+            defect_miss: (located && task != Task::Classify && task != Task::Anomaly).then(|| self.defect_miss()),
             risk_coverage: RiskCoverage::new(scores(), output.confidence),
             masks: detected.and_then(|d| d.masks.clone()),
             per_kind: detected.map(|d| d.per_kind(protocol)).unwrap_or_default(),

@@ -327,7 +327,8 @@ fn shown(guarantee: &Guarantee) -> io::Result<Value> {
 mod tests {
     use super::*;
     use panelqc::{
-        Confidence, Defect, ErrorKind, FailedPanel, Frame, FrameInfo, Mask, PanelReport, PixelFormat, Size, Trace, Verdict,
+        Confidence, Defect, ErrorKind, FailedPanel, Frame, FrameInfo, Mask, PanelReport, PixelFormat, Size, Trace,
+        Verdict,
     };
 
     const NASTY: &str = "<script>alert(1)</script>\"&'\u{2028}--><!--";
