@@ -95,7 +95,7 @@ fn a_program_calibrates_in_one_call() {
     assert_eq!((made.calibrated.miss.count, made.calibrated.miss.of), (0, 30));
     assert_eq!((made.rates.miss.count, made.guarantee.errors), (0, 1));
     // Too few for that, and rules that are none.
-    let few = CalibrateOptions { calibration: Calibration::new(0.001), ..options.clone() };
+    let few = CalibrateOptions::new(Calibration::new(0.001), "2026-11-24");
     assert_eq!(calibrate(builder(), &samples, &few, |_| ()).unwrap_err().kind(), ErrorKind::TooFewPanels);
     let error = calibrate(builder(), &samples, &options.with_rules("schema = 2", "bad.toml"), |_| ()).unwrap_err();
     assert!(error.kind() == ErrorKind::Policy && error.to_string().contains("bad.toml"), "{error}");

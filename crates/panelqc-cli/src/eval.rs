@@ -21,8 +21,8 @@ pub(super) struct Args {
     engine: EngineArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// Measure the results in this file, of `--store` or `inspect`, and run no model: the package is read for its manifest
-    /// alone.
+    /// Measure the results in this file, of `--store` or `inspect`, and run no model: of the package only the manifest
+    /// is used.
     #[arg(long, value_name = "results.jsonl", conflicts_with = "store")]
     results: Option<PathBuf>,
     /// Write the results themselves too, as JSON lines: what `--results` measures again.
@@ -226,9 +226,9 @@ fn print(e: &Evaluation, engine: Option<(usize, usize)>) -> std::io::Result<()> 
             ms.total.p50, ms.total.p95, ms.total.p99, ms.infer.p50
         )?;
     }
-    match engine {
-        Some((threads, batch)) => {
-            writeln!(out, "images a second {:.1} ({threads} threads, batch {batch})", e.images_per_s)
+    match e.images_per_s.zip(engine) {
+        Some((rate, (threads, batch))) => {
+            writeln!(out, "images a second {rate:.1} ({threads} threads, batch {batch})")
         }
         None => Ok(()),
     }

@@ -140,8 +140,9 @@ pub struct Evaluation {
     /// Time a panel, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ms: Option<StageTimes>,
-    /// Panels a second, all threads together, from the first image read to the last verdict; 0 for stored results.
-    pub images_per_s: f64,
+    /// Panels a second, all threads together, from the first image read to the last verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images_per_s: Option<f64>,
     /// What the numbers were made with; `image` is null.
     pub trace: Option<Trace>,
     /// Curves to draw.
@@ -220,7 +221,7 @@ impl Evaluator {
         self.samples.iter().zip(&self.records).filter_map(|(sample, record)| Some((sample, record.report()?)))
     }
 
-    /// The numbers of all panels, which took `seconds` in all.
+    /// The numbers of all panels, which took `seconds` in all; 0 for results that another run has stored.
     pub fn finish(&self, seconds: f64) -> Evaluation {
         let EvaluationOptions { task, ref output, protocol, .. } = self.options;
         let pairs = || self.samples.iter().zip(&self.records);
@@ -299,7 +300,7 @@ impl Evaluator {
             masks: detected.and_then(|d| d.masks.clone()),
             per_kind: detected.map(|d| d.per_kind(protocol)).unwrap_or_default(),
             ms: StageTimes::new(&timings),
-            images_per_s: if seconds > 0.0 { self.records.len() as f64 / seconds } else { 0.0 },
+            images_per_s: (seconds > 0.0).then(|| self.records.len() as f64 / seconds),
             trace: self.records.first().map(|r| {
                 let mut trace = r.trace().clone();
                 trace.image = None;
