@@ -13,11 +13,11 @@ use std::time::Instant;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use panelqc::{
-    Frame, FrameLimits, Inspector, JsonlWriter, Model, PanelInput, PanelReport, Policy, Status, Verdict, find_panels,
+    Error, Inspector, JsonlWriter, Model, Panel, PanelInput, PanelRecord, PanelReport, Policy, Verdict, find_panels,
 };
 use panelqc_eval::dataset::{DataFormat, Label, Sample, Split, read_elpv};
-use panelqc_eval::metrics::{Evaluation, PERSON_MS, StageTimes};
-use panelqc_report::{HtmlLabel, HtmlOptions, HtmlReport, Overlay};
+use panelqc_eval::metrics::{Evaluation, EvaluationOptions, PERSON_MS, StageTimes};
+use panelqc_report::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport, Overlay};
 
 #[derive(Parser)]
 struct Args {
@@ -58,47 +58,61 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_style(ProgressStyle::with_template("inspecting {bar:40} {pos}/{len} {eta} left")?);
     let start = Instant::now();
     let counter = bar.clone();
-    let reports: Vec<PanelReport> = inspector
+    let manifest = inspector.model().manifest();
+    let options = HtmlOptions::new(&manifest.output, inspector.policy());
+    let mut page = HtmlReport::new(format!("{}: {} panels", manifest.name, panels.len()), options);
+    let (overlay, folder) = (Overlay::new()?, overlays.clone());
+    let inspected = inspector
         .inspect_batch(panels)
         .on_progress(move |progress| counter.set_position(progress.done))
-        .map(|result| result.unwrap_or_else(|failed| failed.to_report()))
-        .collect();
+        .with_panels(move |report, panel| draw(&overlay, report, panel, &folder));
+    let mut records = Vec::new();
+    for (at, result) in inspected.enumerate() {
+        let (record, pictures) = match result {
+            Ok((report, pictures)) => (PanelRecord::from(report), pictures?),
+            Err(failed) => (PanelRecord::from(failed), Vec::new()),
+        };
+        writer.write(&record)?;
+        let label = samples.as_ref().map(|samples| HtmlLabel::from(&samples[at].label));
+        page.add(&record, label.as_ref(), pictures)?;
+        records.push(record);
+    }
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
-
-    for report in &reports {
-        writer.write(report)?;
-    }
     writer.finish()?;
-    let mut page = draw(&inspector, &reports, samples.as_deref(), &overlays)?;
 
     println!("model                  {} ({})", inspector.model().manifest().name, args.model.display());
-    println!("images                 {}", reports.len());
+    println!("images                 {}", records.len());
     for sentence in inspector.policy().and_then(|p| p.guarantee()).map(|g| g.sentences()).unwrap_or_default() {
         println!("guarantee              {sentence}");
     }
-    println!("errors                 {}", reports.iter().filter(|r| r.status == Status::Error).count());
+    println!("errors                 {}", records.iter().filter(|r| !r.is_inspected()).count());
     match &samples {
         Some(samples) => {
-            let evaluation = Evaluation::new(&inspector, DataFormat::Elpv, samples, &reports, seconds);
+            let evaluation = Evaluation::new(
+                EvaluationOptions::from(&inspector).with_protocol(DataFormat::Elpv),
+                samples,
+                &records,
+                seconds,
+            );
             accuracy(&evaluation);
             page.evaluation(&evaluation)?;
             fs::write(args.out.join("evaluation.json"), serde_json::to_string_pretty(&evaluation)? + "\n")?;
         }
         None => {
             for verdict in [Verdict::Pass, Verdict::Review, Verdict::Fail] {
-                println!("{verdict:<22} {}", reports.iter().filter(|r| r.verdict == verdict).count());
+                println!("{verdict:<22} {}", records.iter().filter(|r| r.verdict() == verdict).count());
             }
         }
     }
-    speed(&reports, seconds, inspector.threads());
+    speed(&records, seconds, inspector.threads());
     println!("results                {}", results.display());
     println!("overlays               {}", overlays.display());
     let path = args.out.join("report.html");
     page.save(&path)?;
     println!("page                   {}", path.display());
     if let Some(samples) = &samples {
-        uncertain(&reports, samples, &overlays);
+        uncertain(&records, samples, &overlays);
     }
     Ok(())
 }
@@ -115,29 +129,18 @@ fn labelled(args: &Args) -> Result<Option<Vec<Sample>>, Box<dyn std::error::Erro
     }))
 }
 
-/// Draws each panel into `folder`, and gives all of them on one page, with labels where there are some.
+/// Draws a panel into `folder` and makes its pictures for the page, on the worker that has just inspected its frames.
 fn draw(
-    inspector: &Inspector,
-    reports: &[PanelReport],
-    samples: Option<&[Sample]>,
+    overlay: &Overlay,
+    report: &PanelReport,
+    panel: &Panel<'_>,
     folder: &Path,
-) -> Result<HtmlReport, Box<dyn std::error::Error>> {
-    let manifest = inspector.model().manifest();
-    let options = HtmlOptions::new(&manifest.output, inspector.policy());
-    let mut page = HtmlReport::new(format!("{}: {} panels", manifest.name, reports.len()), options);
-    let overlay = Overlay::new()?;
-    for (at, report) in reports.iter().enumerate() {
-        let label = samples.and_then(|samples| samples.get(at)).map(|sample| HtmlLabel::from(&sample.label));
-        let image = report.image.as_ref().filter(|_| report.status == Status::Ok);
-        let frame = image.map(|image| Frame::load(image, &FrameLimits::default())).transpose()?;
-        if let Some(frame) = &frame {
-            let path = folder.join(format!("{}.png", report.panel));
-            fs::create_dir_all(path.parent().unwrap_or(folder))?;
-            overlay.save(frame, 0, report, &path)?;
-        }
-        page.add(report, label.as_ref(), frame.as_slice())?;
-    }
-    Ok(page)
+) -> panelqc::Result<Vec<HtmlPicture>> {
+    let path = folder.join(format!("{}.png", report.panel));
+    fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(Error::io("creating", folder))?;
+    let frame = &panel.frames()[0];
+    overlay.save(frame, 0, report, &path)?;
+    Ok(vec![HtmlPicture::new(frame, HtmlOptions::default().max_edge)?])
 }
 
 fn accuracy(e: &Evaluation) {
@@ -162,30 +165,30 @@ fn accuracy(e: &Evaluation) {
     row("  of these rightly", e.decided_right.to_string());
 }
 
-fn speed(reports: &[PanelReport], seconds: f64, threads: usize) {
-    let timings: Vec<_> = reports.iter().filter_map(|r| r.ms).collect();
+fn speed(records: &[PanelRecord], seconds: f64, threads: usize) {
+    let timings: Vec<_> = records.iter().filter_map(PanelRecord::ms).collect();
     let Some(ms) = StageTimes::new(&timings) else { return };
     let total = ms.total;
     println!(
         "ms an image            median {:.1}, p95 {:.1}, p99 {:.1} (of the median {:.1} in the model)",
         total.p50, total.p95, total.p99, ms.infer.p50
     );
-    println!("images a second        {:.1} with {threads} threads, batch 1", reports.len() as f64 / seconds);
+    println!("images a second        {:.1} with {threads} threads, batch 1", records.len() as f64 / seconds);
     println!("against a person's 2 s {:.2} % (median)", total.p50 / PERSON_MS * 100.0);
 }
 
 /// The ten cells whose score is nearest to the decision limit: the first ones that a person should look at.
-fn uncertain(reports: &[PanelReport], samples: &[Sample], overlays: &Path) {
+fn uncertain(records: &[PanelRecord], samples: &[Sample], overlays: &Path) {
     let mut order: Vec<_> =
-        reports.iter().zip(samples).filter_map(|(report, sample)| Some((report.score?, report, sample))).collect();
+        records.iter().zip(samples).filter_map(|(record, sample)| Some((record.score()?, record, sample))).collect();
     order.sort_by(|a, b| (a.0 - 0.5).abs().total_cmp(&(b.0 - 0.5).abs()));
     println!("most uncertain");
-    for (score, report, sample) in order.into_iter().take(10) {
+    for (score, record, sample) in order.into_iter().take(10) {
         let label = match sample.label {
             Label::Probability(p) => format!("{p:.2}"),
             _ => String::new(),
         };
-        let picture = overlays.join(format!("{}.png", report.panel));
-        println!("  {score:.3} {:<6} (label {label})  {}", report.verdict, picture.display());
+        let picture = overlays.join(format!("{}.png", record.panel()));
+        println!("  {score:.3} {:<6} (label {label})  {}", record.verdict(), picture.display());
     }
 }

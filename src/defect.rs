@@ -41,8 +41,8 @@ impl std::borrow::Borrow<str> for Kind {
 }
 
 /// How sure the model is, in `0..=1`. Never NaN.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f32")]
 pub struct Confidence(f32);
 
 impl Confidence {
@@ -57,6 +57,14 @@ impl Confidence {
     }
 }
 
+impl TryFrom<f32> for Confidence {
+    type Error = String;
+
+    fn try_from(value: f32) -> Result<Self, String> {
+        Confidence::new(value).ok_or_else(|| format!("expected a confidence of 0 to 1, found {value}"))
+    }
+}
+
 impl fmt::Display for Confidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -64,7 +72,7 @@ impl fmt::Display for Confidence {
 }
 
 /// One defect on a panel.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Defect {
     /// What it is.
@@ -116,6 +124,20 @@ impl Defect {
         self.mask = Some(mask);
         self
     }
+
+    /// The same defect on that frame of a panel of several, from 0. Default: `None`, for a panel of one frame.
+    #[must_use]
+    pub fn on_frame(mut self, frame: usize) -> Self {
+        self.frame = Some(frame);
+        self
+    }
+
+    /// The same defect with the corners of its oriented box, in source pixels. Default: `None`, for an upright one.
+    #[must_use]
+    pub fn with_corners(mut self, corners: [[f32; 2]; 4]) -> Self {
+        self.corners = Some(corners);
+        self
+    }
 }
 
 #[cfg(test)]
@@ -128,5 +150,8 @@ mod tests {
         for bad in [-0.1, 1.1, f32::NAN, f32::INFINITY] {
             assert_eq!(Confidence::new(bad), None);
         }
+        let read = |text: &str| serde_json::from_str::<Confidence>(text).map_err(|e| e.to_string());
+        assert_eq!(read("0.25"), Ok(Confidence(0.25)));
+        assert!(read("1.5").unwrap_err().starts_with("expected a confidence of 0 to 1, found 1.5"));
     }
 }

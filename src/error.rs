@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Policy,
     /// Labelled data that cannot be used.
     Labels,
+    /// Stored results that cannot be read, or that were made with something else.
+    Results,
     /// Too few labelled panels for the guarantee that was asked for: see [`Error::too_few`].
     TooFewPanels,
     /// No limit on the model's confidence gives the guarantee that was asked for.
@@ -56,10 +58,11 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [ErrorKind; 20] = [
+    pub const ALL: [ErrorKind; 21] = [
         ErrorKind::Argument,
         ErrorKind::Policy,
         ErrorKind::Labels,
+        ErrorKind::Results,
         ErrorKind::TooFewPanels,
         ErrorKind::Calibration,
         ErrorKind::Damaged,
@@ -85,6 +88,7 @@ impl ErrorKind {
             ErrorKind::Argument => "argument",
             ErrorKind::Policy => "policy",
             ErrorKind::Labels => "labels",
+            ErrorKind::Results => "results",
             ErrorKind::TooFewPanels => "too-few-panels",
             ErrorKind::Calibration => "calibration",
             ErrorKind::Damaged => "damaged",
@@ -113,7 +117,11 @@ impl ErrorKind {
     /// Who has to act.
     pub fn fault(self) -> Fault {
         match self {
-            ErrorKind::Argument | ErrorKind::Policy | ErrorKind::Labels | ErrorKind::TooFewPanels => Fault::Caller,
+            ErrorKind::Argument
+            | ErrorKind::Policy
+            | ErrorKind::Labels
+            | ErrorKind::Results
+            | ErrorKind::TooFewPanels => Fault::Caller,
             ErrorKind::Damaged
             | ErrorKind::Unsupported
             | ErrorKind::Limits
@@ -138,7 +146,7 @@ impl fmt::Display for ErrorKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The caller: an argument, a policy or labels that cannot be used.
+    /// The caller: an argument, a policy, labels or results that cannot be used.
     Caller,
     /// Whoever makes the image: the others of the batch are not concerned.
     Image,
@@ -232,7 +240,7 @@ impl Error {
         self.0.about.as_ref().map(|(_, name)| name.as_str())
     }
 
-    /// The line of a file of labels, from 1.
+    /// The line of a file of labels or results, from 1.
     pub fn line(&self) -> Option<usize> {
         self.0.line
     }
@@ -285,6 +293,14 @@ impl Error {
     pub fn labels(path: &Path, line: Option<usize>, expected: impl Into<String>, found: impl Into<String>) -> Self {
         let about = ("labels", path.display().to_string());
         let mut error = Self::mismatch(ErrorKind::Labels, about, expected, found);
+        error.0.line = line;
+        error
+    }
+
+    /// Stored results that cannot be used: their file, and the line, from 1.
+    pub fn results(path: &Path, line: Option<usize>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        let about = ("results", path.display().to_string());
+        let mut error = Self::mismatch(ErrorKind::Results, about, expected, found);
         error.0.line = line;
         error
     }

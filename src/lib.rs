@@ -29,8 +29,8 @@
 //!   [`ModelOptions`] choose the [`Provider`] that runs it;
 //! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
 //!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them; several camera threads share a [`Station`];
-//! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`], or a [`Judge`] of your own, gave; it
-//!   is written as JSON lines ([`JsonlWriter`]);
+//! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`], or a [`Judge`] of your own, gave, [`PanelError`] why there is none;
+//!   both become a [`PanelRecord`], which is written as a JSON line ([`JsonlWriter`]) and read back ([`JsonlReader`]);
 //! * [`Error`] says what was expected and what was found, and [`Error::fault`] who has to act.
 //!
 //! Beside this crate, with dependencies of their own:
@@ -58,13 +58,13 @@ mod idle;
 mod judge;
 mod model;
 mod names;
-mod report;
 mod runtime;
 mod tensor;
 
 pub use defect::{Confidence, Defect, Kind};
 pub use engine::{
-    CancelToken, InspectBatch, InspectBatchWith, Inspector, InspectorBuilder, Progress, Station, StationOptions, Ticket,
+    CancelToken, FailedPanel, FrameInfo, InspectBatch, InspectBatchWith, Inspector, InspectorBuilder, JsonlReader,
+    JsonlWriter, PanelError, PanelRecord, PanelReport, Progress, Station, StationOptions, Ticket, Timings, Trace,
 };
 pub use error::{Error, ErrorKind, Fault, Result, TooFew};
 pub use frame::{
@@ -80,8 +80,7 @@ pub use head::{
 pub use judge::{
     Bounded, Bounds, Guarantee, Judge, Judgement, Limits, Method, Policy, PolicyBuilder, Rule, Severity, Verdict, Zone,
 };
-pub use model::{GoldenConfig, Manifest, Model, ModelOptions, Precision};
-pub use report::{JsonlWriter, PanelError, PanelReport, Status, Timings, Trace};
+pub use model::{GoldenConfig, Manifest, Model, ModelInfo, ModelOptions, Precision};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, Step, White};
 pub use {image, ndarray};

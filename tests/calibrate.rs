@@ -4,6 +4,10 @@
 use std::fs;
 use std::path::Path;
 
+use panelqc::{ErrorKind, Inspector, Model, Policy};
+use panelqc_eval::dataset::read_elpv;
+use panelqc_eval::{CalibrateOptions, Calibration, calibrate};
+
 use crate::util;
 use crate::util::{Program, project};
 
@@ -69,6 +73,32 @@ fn a_policy_is_calibrated_used_and_bound_to_what_it_was_made_for() {
     fs::write(other.join("model.toml"), manifest.replace("pillow-bilinear", "pillow-bicubic")).unwrap();
     let (status, _, stderr) = inspect(&policy, &other);
     assert!(status == 2 && stderr.contains("expected the manifest"), "{stderr}");
+}
+
+#[test]
+fn a_program_calibrates_in_one_call() {
+    let dir = tempfile::tempdir().unwrap();
+    cells(dir.path(), 60, |i| i % 2 == 1);
+    fs::write(dir.path().join("images/cell_000.png"), "no picture").unwrap();
+    let samples = read_elpv(dir.path()).unwrap();
+    let builder = || Inspector::builder(Model::load(project(MODEL)).unwrap());
+    let rules = "# ours\nschema = 1\nname = \"line 3\"\n[default]\nreview = 0.9 # to be chosen\nfail = 0.9\n";
+    let options = CalibrateOptions::new(Calibration::new(0.1), "2026-11-24").with_rules(rules, "ours.toml");
+    let mut seen = Vec::new();
+    let made = calibrate(builder(), &samples, &options, |record| {
+        seen.push((record.panel().to_owned(), record.is_inspected()))
+    });
+    let made = made.unwrap();
+    assert_eq!((seen.len(), &seen[0], made.errors), (60, &("cell_000".to_owned(), false), 1));
+    assert!(made.text.starts_with("# ours\n") && made.text.contains(" # to be chosen"), "{}", made.text);
+    assert_eq!(Policy::parse(&made.text, Path::new("p.toml")).unwrap().guarantee(), Some(&made.guarantee));
+    assert_eq!((made.calibrated.miss.count, made.calibrated.miss.of), (0, 30));
+    assert_eq!((made.rates.miss.count, made.guarantee.errors), (0, 1));
+    // Too few for that, and rules that are none.
+    let few = CalibrateOptions::new(Calibration::new(0.001), "2026-11-24");
+    assert_eq!(calibrate(builder(), &samples, &few, |_| ()).unwrap_err().kind(), ErrorKind::TooFewPanels);
+    let error = calibrate(builder(), &samples, &options.with_rules("schema = 2", "bad.toml"), |_| ()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Policy && error.to_string().contains("bad.toml"), "{error}");
 }
 
 #[test]

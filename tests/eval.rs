@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma};
-use panelqc::{Inspector, Model, PanelReport};
+use panelqc::{Inspector, Model, PanelReport, Size};
 use panelqc_eval::dataset::{DataFormat, Label, read};
 use serde_json::{Value, json};
 
@@ -57,7 +57,9 @@ fn write_coco(folder: &Path, reports: &[PanelReport]) {
     let (mut images, mut annotations) = (Vec::new(), Vec::new());
     for (id, (picture, report)) in pictures().iter().zip(reports).enumerate() {
         fs::copy(picture, folder.join(name(picture))).unwrap();
-        images.push(json!({"id": id, "file_name": name(picture), "width": report.width, "height": report.height}));
+        images.push(
+            json!({"id": id, "file_name": name(picture), "width": report.size().width, "height": report.size().height}),
+        );
         for defect in &report.defects {
             let b = defect.bbox;
             let kind = kinds.iter().position(|k| *k == defect.kind.as_str());
@@ -134,7 +136,7 @@ fn a_detector_finds_its_own_results_in_voc_and_yolo_labels() {
     }
     fs::write(dir.path().join("yolo/classes.txt"), names.join("\n")).unwrap();
     for (picture, report) in pictures().iter().zip(&reports) {
-        let (width, height) = (report.width.unwrap(), report.height.unwrap());
+        let Size { width, height } = report.size();
         let (w, h) = (width as f32, height as f32);
         let (mut lines, mut objects) = (String::new(), String::new());
         for defect in &report.defects {
@@ -179,7 +181,7 @@ fn an_anomaly_map_has_the_pixels_above_its_own_limit() {
     for (i, (picture, report)) in pictures().iter().zip(&reports).enumerate() {
         let [map] = &report.maps[..] else { panic!("one map") };
         let (height, width) = map.dim();
-        assert_eq!((report.width, report.height), (Some(width as u32), Some(height as u32)));
+        assert_eq!(report.size(), Size::new(width as u32, height as u32));
         if i == 0 {
             fs::copy(picture, dir.path().join("test/good").join(name(picture))).unwrap();
             continue;
@@ -208,7 +210,7 @@ fn classes_and_segments_are_found_again() {
     let confidence = inspector.model().manifest().output.confidence;
     for picture in pictures() {
         let report = inspector.inspect_file(&picture).unwrap();
-        let called = report.score.unwrap() >= confidence;
+        let called = report.score >= confidence;
         let class = if called { report.defects[0].kind.as_str() } else { "good" };
         fs::create_dir_all(dir.path().join(class)).unwrap();
         fs::copy(&picture, dir.path().join(class).join(name(&picture))).unwrap();

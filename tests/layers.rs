@@ -12,10 +12,10 @@ const ORDER: [(&str, &[&str]); 3] = [
         "src",
         &[
             "error", "names", "hash", "idle", "geometry", "frame", "tensor", "defect", "runtime", "head", "model",
-            "judge", "report", "engine",
+            "judge", "engine",
         ],
     ),
-    ("crates/panelqc-eval/src", &["binomial", "calibration", "monitor", "golden", "dataset", "metrics"]),
+    ("crates/panelqc-eval/src", &["binomial", "calibration", "monitor", "golden", "dataset", "metrics", "calibrate"]),
     ("crates/panelqc-report/src", &["writer", "csv", "coco", "overlay", "html"]),
 ];
 

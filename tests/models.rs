@@ -55,7 +55,7 @@ fn solar_cell_scores_equal_python() {
     let mut worst = 0.0f64;
     for report in &reports {
         let want = python[&report.panel]["score"].as_f64().unwrap();
-        let got = f64::from(report.score.unwrap());
+        let got = f64::from(report.score);
         worst = worst.max((got - want).abs());
         assert!((got - want).abs() <= 1e-3, "{}: {got}, Python {want}", report.panel);
     }

@@ -166,8 +166,7 @@ fn compare(place: &str, report: &PanelReport, want: &Value, within: f64, worst: 
         worst.confidence = worst.confidence.max(confidence);
         if twin["mask"].is_object() {
             let counts = twin["mask"]["counts"].as_str().unwrap();
-            let twin =
-                Mask::from_coco_counts(Size::new(report.width.unwrap(), report.height.unwrap()), counts).unwrap();
+            let twin = Mask::from_coco_counts(report.size(), counts).unwrap();
             let mask = defect.mask.as_ref().expect("a mask");
             let iou = mask.iou(&twin);
             assert!(iou >= 0.99, "{place}: {} at {:?}: mask IoU {iou}", defect.kind, defect.bbox);
@@ -190,7 +189,7 @@ fn distance(defect: &Defect, report: &PanelReport, want: &Value) -> f64 {
         return corners.map(nearest).into_iter().fold(0.0, f64::max);
     }
     // Transformers does not cut boxes to the image.
-    let size = [report.width.unwrap(), report.height.unwrap()].map(f64::from);
+    let size = [report.size().width, report.size().height].map(f64::from);
     let want = numbers(&want["box"]).into_iter().enumerate().map(|(i, v)| v.clamp(0.0, size[i % 2]));
     let got = <[f32; 4]>::from(defect.bbox).map(f64::from);
     want.zip(got).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
@@ -200,8 +199,7 @@ fn distance(defect: &Defect, report: &PanelReport, want: &Value) -> f64 {
 /// Ultralytics scales width and height of the box as if it were not turned.
 fn slack(defect: &Defect, report: &PanelReport) -> f64 {
     let Some(corners) = defect.corners else { return 0.0 };
-    let input =
-        Preprocess::new(Size::new(160, 160)).placement(Size::new(report.width.unwrap(), report.height.unwrap()));
+    let input = Preprocess::new(Size::new(160, 160)).placement(report.size());
     let (x, y) = input.scale();
     let longest =
         (0..4).map(|i| (corners[i][0] - corners[(i + 1) % 4][0]).hypot(corners[i][1] - corners[(i + 1) % 4][1]));
@@ -364,7 +362,7 @@ fn segments_are_torchvisions() {
                 }
             }
             let score = want["score"].as_f64();
-            assert!(score.is_none_or(|score| (f64::from(report.score.unwrap()) - score).abs() < 1e-3), "{name}");
+            assert!(score.is_none_or(|score| (f64::from(report.score) - score).abs() < 1e-3), "{name}");
         }
         println!("{name}: probabilities within {worst:.1e}, {count} kinds, least IoU {least:.4}");
         assert!(worst <= 1e-3 && least >= 0.99 && count >= 4, "{name}: {worst}, {least}, {count}");
@@ -392,7 +390,7 @@ fn anomalies_are_anomalibs() {
             let report = inspector.inspect_file(&image).unwrap();
             let score = want["score"].as_f64().unwrap();
             let score = output.normalize.map_or(score, |n| f64::from(n.apply(score as f32)));
-            score_off = score_off.max((f64::from(report.score.unwrap()) - score).abs());
+            score_off = score_off.max((f64::from(report.score) - score).abs());
             assert_eq!(!report.defects.is_empty(), want["label"].as_bool().unwrap(), "{name} {}", image.display());
             anomalous += usize::from(!report.defects.is_empty());
 
@@ -469,7 +467,7 @@ fn limits_of_anomaly_stay_editable() {
             });
             let inspector = Inspector::builder(case.model()).threads(1).build().unwrap();
             let reports: Vec<_> = case.images().map(|(image, _)| inspector.inspect_file(image).unwrap()).collect();
-            let scores: Vec<f32> = reports.iter().map(|r| r.score.unwrap()).collect();
+            let scores: Vec<f32> = reports.iter().map(|r| r.score).collect();
             let flagged: Vec<bool> = reports.iter().map(|r| !r.defects.is_empty()).collect();
             // A frame whose regions are all below the limit is one defect without a mask.
             let masked = |r: &PanelReport| r.defects.iter().filter(|d| d.mask.is_some()).map(|d| d.area_px).sum();

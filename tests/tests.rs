@@ -22,5 +22,6 @@ mod parity;
 mod policy;
 mod providers;
 mod reference;
+mod results;
 mod station;
 mod util;

@@ -6,9 +6,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::cancel::CancelToken;
 use super::inspector::Inspector;
+use super::panel_error::PanelError;
+use super::report::PanelReport;
 use super::work::{Finish, JobResult};
 use crate::frame::{Panel, PanelInput};
-use crate::report::{PanelError, PanelReport};
 
 /// How far a batch inspection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

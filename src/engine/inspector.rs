@@ -6,13 +6,14 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::batch::InspectBatch;
 use super::plan::{Plan, plan_of};
+use super::report::PanelReport;
+use super::trace::Trace;
 use super::work::{Engine, Finish, JobResult};
 use crate::error::{Error, Result};
 use crate::frame::{FrameLimits, Panel, PanelInput};
 use crate::idle::Idle;
 use crate::judge::{Judge, Policy};
 use crate::model::Model;
-use crate::report::{PanelReport, Trace};
 use crate::runtime::Provider;
 
 /// Inspects panels with one model: one at a time, or in parallel batches. Cheap to clone; threads and sessions are
@@ -174,7 +175,7 @@ impl InspectorBuilder {
             image: None,
             provider: Some(provider).filter(|&provider| provider != Provider::Cpu),
             rewritten: self.model.rewritten(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
         };
         Ok(Inspector {
             engine: Arc::new(Engine {
@@ -233,8 +234,8 @@ impl Inspector {
     }
 
     /// What gives the verdict.
-    pub fn judge(&self) -> &dyn Judge {
-        &*self.engine.judge
+    pub fn judge(&self) -> &Arc<dyn Judge> {
+        &self.engine.judge
     }
 
     /// The rules of the verdict, those of the manifest where none were given; `None` with a [`Judge`] of one's own.

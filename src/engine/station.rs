@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::cancel::CancelToken;
 use super::inspector::Inspector;
+use super::panel_error::PanelError;
+use super::report::PanelReport;
+use super::trace::Trace;
 use crate::error::{Error, Result};
 use crate::frame::{Panel, PanelInput};
-use crate::report::{PanelError, PanelReport, Trace};
 
 /// An inspection station that several camera threads share: their panels are collected and go through the model
 /// together, and each thread gets the result of its own.
@@ -183,6 +185,7 @@ impl Station {
         let ticket = Ticket {
             panel: input.id().to_owned(),
             image: input.image().map(Path::to_path_buf),
+            tags: input.tags().clone(),
             trace: self.shared.inspector.trace(),
             receiver,
         };
@@ -222,6 +225,7 @@ impl fmt::Debug for Station {
 pub struct Ticket {
     panel: String,
     image: Option<PathBuf>,
+    tags: BTreeMap<String, String>,
     trace: Trace,
     receiver: Receiver<Answer>,
 }
@@ -279,7 +283,7 @@ impl Ticket {
 
     /// Its station is gone without an answer.
     fn lost(self) -> PanelError {
-        PanelError::new(self.panel, self.image, Error::cancelled(), self.trace)
+        PanelError::new(self.panel, self.image, self.tags, Error::cancelled(), self.trace)
     }
 }
 
@@ -334,9 +338,9 @@ impl Shared {
 
     fn refuse(&self, Waiting { input, answer, .. }: Waiting) {
         let (panel, image) = (input.id().to_owned(), input.image().map(Path::to_path_buf));
-        let given = if let PanelInput::Loaded(panel) = input { Some(panel) } else { None };
-        let error = PanelError::new(panel, image, Error::cancelled(), self.inspector.trace());
-        let _ = answer.send(Err(error.with_panel(given)));
+        let error = PanelError::new(panel, image, input.tags().clone(), Error::cancelled(), self.inspector.trace());
+        let error = if let PanelInput::Loaded(panel) = input { error.with_panel(panel) } else { error };
+        let _ = answer.send(Err(error));
     }
 
     /// Begins jobs until the station is closed and the last job has ended.

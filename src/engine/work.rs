@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +8,12 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array2, Axis, Slice};
 
+use super::frame_info::FrameInfo;
+use super::panel_error::PanelError;
 use super::plan::Plan;
+use super::report::PanelReport;
+use super::timings::Timings;
+use super::trace::Trace;
 use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelInput};
 use crate::geometry::{Region, Size};
@@ -15,7 +21,6 @@ use crate::head::{Decoded, Decoder, Proposals, Slot};
 use crate::idle::Idle;
 use crate::judge::Judge;
 use crate::model::Model;
-use crate::report::{PanelError, PanelReport, Status, Timings, Trace};
 use crate::runtime::Outputs;
 use crate::tensor::Batch;
 
@@ -25,6 +30,13 @@ pub(super) type Finish<T> = dyn Fn(&PanelReport, Panel<'static>) -> (T, Option<P
 
 /// The results of one job, one per panel.
 pub(super) type JobResult<T> = Vec<Result<(PanelReport, T), PanelError>>;
+
+/// What is known of a panel before it is opened, for its error.
+struct Name {
+    id: String,
+    image: Option<PathBuf>,
+    tags: BTreeMap<String, String>,
+}
 
 /// What all workers share: how a panel becomes a report.
 pub(super) struct Engine {
@@ -64,7 +76,6 @@ struct Member {
 /// A panel of a job.
 struct Entry<'n, 'p> {
     id: &'n str,
-    image: Option<&'n Path>,
     panel: Option<Cow<'p, Panel<'p>>>,
     /// Whether it was read here, into the worker's buffers.
     read: bool,
@@ -82,13 +93,13 @@ struct Progress {
 }
 
 impl<'n, 'p> Entry<'n, 'p> {
-    fn new(id: &'n str, image: Option<&'n Path>, panel: Cow<'p, Panel<'p>>, read: bool, reading: Duration) -> Self {
+    fn new(id: &'n str, panel: Cow<'p, Panel<'p>>, read: bool, reading: Duration) -> Self {
         let ms = Timings { decode: ms(reading), ..Timings::default() };
-        Entry { id, image, panel: Some(panel), read, state: Ok(Progress { ms, ..Progress::default() }) }
+        Entry { id, panel: Some(panel), read, state: Ok(Progress { ms, ..Progress::default() }) }
     }
 
-    fn failed(id: &'n str, image: Option<&'n Path>, error: Error) -> Self {
-        Entry { id, image, panel: None, read: false, state: Err(error) }
+    fn failed(id: &'n str, error: Error) -> Self {
+        Entry { id, panel: None, read: false, state: Err(error) }
     }
 
     fn frames(&self) -> &[Frame<'p>] {
@@ -99,8 +110,7 @@ impl<'n, 'p> Entry<'n, 'p> {
 impl Engine {
     /// Inspects one panel on the calling thread.
     pub(super) fn inspect(&self, panel: &Panel<'_>) -> Result<PanelReport> {
-        let image = panel.frames().first().and_then(Frame::source);
-        let entry = Entry::new(panel.id(), image, Cow::Borrowed(panel), false, Duration::ZERO);
+        let entry = Entry::new(panel.id(), Cow::Borrowed(panel), false, Duration::ZERO);
         self.inspect_one(entry, self.workspace(1))
     }
 
@@ -109,7 +119,7 @@ impl Engine {
         let input = PanelInput::from(path);
         let id = input.id().to_owned();
         let mut workspace = self.workspace(1);
-        let entry = self.open(&id, Some(path), input, &mut workspace.frames);
+        let entry = self.open(&id, input, &mut workspace.frames);
         self.inspect_one(entry, workspace)
     }
 
@@ -132,19 +142,25 @@ impl Engine {
         stopped: &dyn Fn() -> bool,
         finish: &Finish<T>,
     ) -> JobResult<T> {
-        let names: Vec<(String, Option<PathBuf>)> =
-            inputs.iter().map(|input| (input.id().to_owned(), input.image().map(Path::to_path_buf))).collect();
+        let names: Vec<Name> = inputs
+            .iter()
+            .map(|input| Name {
+                id: input.id().to_owned(),
+                image: input.image().map(Path::to_path_buf),
+                tags: input.tags().clone(),
+            })
+            .collect();
         let run = AssertUnwindSafe(|| self.run(inputs, &names, stopped, finish));
         catch_unwind(run).unwrap_or_else(|panic| {
             let error = |_| internal(&*panic);
-            names.iter().map(error).zip(&names).map(|(error, name)| Err(self.error(name, error, None))).collect()
+            names.iter().map(error).zip(&names).map(|(error, name)| Err(self.error(name, error))).collect()
         })
     }
 
     fn run<T>(
         &self,
         inputs: Vec<PanelInput>,
-        names: &[(String, Option<PathBuf>)],
+        names: &[Name],
         stopped: &dyn Fn() -> bool,
         finish: &Finish<T>,
     ) -> JobResult<T> {
@@ -154,14 +170,14 @@ impl Engine {
         let mut entries: Vec<Entry<'_, 'static>> = inputs
             .into_iter()
             .zip(names)
-            .map(|(input, (id, image))| match (stopped(), input) {
-                (false, input) => self.open(id, image.as_deref(), input, scratch),
+            .map(|(input, Name { id, .. })| match (stopped(), input) {
+                (false, input) => self.open(id, input, scratch),
                 // It goes back to whom it came from.
                 (true, PanelInput::Loaded(panel)) => {
                     let panel = Some(Cow::Owned(panel));
-                    Entry { panel, ..Entry::failed(id, image.as_deref(), Error::cancelled()) }
+                    Entry { panel, ..Entry::failed(id, Error::cancelled()) }
                 }
-                (true, _) => Entry::failed(id, image.as_deref(), Error::cancelled()),
+                (true, _) => Entry::failed(id, Error::cancelled()),
             })
             .collect();
         self.work(&mut entries, &mut workspace, capacity, stopped);
@@ -177,26 +193,23 @@ impl Engine {
                     }
                     Ok((report, made))
                 }
-                (Ok(_), None) => Err(self.error(name, Error::internal("a panel is gone".to_owned()), None)),
-                (Err(error), panel) => {
-                    // What came from memory goes back to whom it came from.
-                    let (read, given) = if entry.read { (panel, None) } else { (None, panel) };
-                    read.into_iter().for_each(|panel| workspace.frames.take_back(panel));
-                    Err(self.error(name, error, given))
+                (Ok(_), None) => Err(self.error(name, Error::internal("a panel is gone".to_owned()))),
+                (Err(error), None) => Err(self.error(name, error)),
+                (Err(error), Some(panel)) if entry.read => {
+                    let error = self.error(name, error).with_frames(panel.frames());
+                    workspace.frames.take_back(panel);
+                    Err(error)
                 }
+                // What came from memory goes back to whom it came from.
+                (Err(error), Some(panel)) => Err(self.error(name, error).with_panel(panel)),
             });
         }
         self.put_back(workspace);
         results
     }
 
-    fn error(
-        &self,
-        (panel, image): &(String, Option<PathBuf>),
-        error: Error,
-        given: Option<Panel<'static>>,
-    ) -> PanelError {
-        PanelError::new(panel.clone(), image.clone(), error, self.trace.clone()).with_panel(given)
+    fn error(&self, Name { id, image, tags }: &Name, error: Error) -> PanelError {
+        PanelError::new(id.clone(), image.clone(), tags.clone(), error, self.trace.clone())
     }
 
     /// A worker's memory, for `capacity` views at a time.
@@ -219,18 +232,12 @@ impl Engine {
     }
 
     /// Reads a panel, if it is not in memory yet.
-    fn open<'n>(
-        &self,
-        id: &'n str,
-        image: Option<&'n Path>,
-        input: PanelInput,
-        scratch: &mut FrameScratch,
-    ) -> Entry<'n, 'static> {
+    fn open<'n>(&self, id: &'n str, input: PanelInput, scratch: &mut FrameScratch) -> Entry<'n, 'static> {
         let start = Instant::now();
         let read = matches!(input, PanelInput::Files(_));
         match input.into_panel_with(&self.limits, self.model.manifest().white(), scratch) {
-            Ok(panel) => Entry::new(id, image, Cow::Owned(panel), read, start.elapsed()),
-            Err(error) => Entry::failed(id, image, error),
+            Ok(panel) => Entry::new(id, Cow::Owned(panel), read, start.elapsed()),
+            Err(error) => Entry::failed(id, error),
         }
     }
 
@@ -386,21 +393,17 @@ impl Engine {
         let judge = AssertUnwindSafe(|| self.judge.judge(&defects, &sizes));
         let judgement = catch_unwind(judge).map_err(|panic| internal(&*panic))?;
         ms.postprocess += self::ms(start.elapsed());
-        let first = &panel.frames()[0];
         Ok(PanelReport {
             panel: entry.id.to_owned(),
-            image: entry.image.map(|path| path.display().to_string()),
-            status: Status::Ok,
             verdict: judgement.verdict,
             reasons: judgement.reasons,
             defects,
-            score: Some(score),
-            width: Some(first.width()),
-            height: Some(first.height()),
-            ms: Some(ms),
-            trace: Trace { image: first.sha256().cloned(), ..self.trace.clone() },
-            error: None,
+            score,
+            ms,
+            tags: panel.tags().clone(),
+            trace: Trace { image: panel.frames()[0].sha256().cloned(), ..self.trace.clone() },
             maps,
+            frames: panel.frames().iter().map(FrameInfo::from).collect(),
         })
     }
 }

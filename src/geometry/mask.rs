@@ -1,4 +1,5 @@
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 
 use super::{PixelBox, Size};
 
@@ -187,7 +188,7 @@ impl Mask {
     pub fn shrink(&self, edge: u32) -> Self {
         let Size { width, height } = self.size;
         let long = width.max(height);
-        if long <= edge {
+        if long <= edge || self.size.is_empty() {
             return self.clone();
         }
         let small = |at: u32| (u64::from(at) * u64::from(edge) / u64::from(long)) as u32;
@@ -242,6 +243,20 @@ impl Serialize for Mask {
     }
 }
 
+impl<'de> Deserialize<'de> for Mask {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Coco {
+            size: [u32; 2],
+            counts: String,
+        }
+        let Coco { size: [height, width], counts } = Coco::deserialize(deserializer)?;
+        let size = Size::new(width, height);
+        Mask::from_coco_counts(size, &counts)
+            .ok_or_else(|| D::Error::custom(format_args!("expected run lengths of COCO that cover {size} pixels")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,6 +307,12 @@ mod tests {
         assert_eq!((a.iou(&none), none.iou(&none)), (0.0, 0.0));
     }
 
+    #[test]
+    fn a_mask_of_no_pixels_is_small_already() {
+        let mask = Mask::from_coco_runs(Size::new(0, 1000), vec![0]).unwrap();
+        assert_eq!(mask.shrink(320), mask);
+    }
+
     proptest! {
         #[test]
         fn a_window_is_the_same_mask(
@@ -312,6 +333,9 @@ mod tests {
             prop_assert_eq!(mask.area(), bits.iter().filter(|&&b| b).count() as u64);
             prop_assert_eq!(Mask::from_coco_counts(Size::new(5, 7), &mask.to_coco_counts()), Some(mask.clone()));
             prop_assert_eq!(Mask::from_coco_counts(Size::new(6, 7), &mask.to_coco_counts()), None);
+            let json = serde_json::to_string(&mask).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Mask>(&json).unwrap(), &mask);
+            prop_assert!(serde_json::from_str::<Mask>(&json.replacen("[7,5]", "[7,6]", 1)).is_err());
             let mut back = vec![false; 35];
             for (x, y, n) in mask.runs() {
                 for y in y..y + n {

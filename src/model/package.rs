@@ -1,15 +1,15 @@
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ndarray::ArrayView4;
 
+use super::files::{PackageFiles, check_hash};
 use super::manifest::Manifest;
 use super::options::{ModelOptions, Precision};
 use super::ultralytics;
 use crate::error::{Error, Result};
-use crate::hash::{sha256_hex, sha256_of};
+use crate::hash::sha256_hex;
 use crate::head::{self, Context, Decoder, Head};
 use crate::runtime::{Graph, InputForm, Mismatch, Outputs, Provider, Signature};
 use crate::tensor::Fit;
@@ -55,39 +55,8 @@ impl Model {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the cache's folder cannot be written;
     /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a device or a cache that the provider cannot have.
     pub fn load_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
-        let path = path.as_ref();
-        let (graph_path, manifest_path) = if path.is_dir() {
-            (path.join("model.onnx"), path.join("model.toml"))
-        } else if path.exists() {
-            (path.to_path_buf(), path.with_extension("toml"))
-        } else {
-            return Err(Error::model(path, "a folder with model.onnx and model.toml", "nothing there"));
-        };
-        let stated = if manifest_path.exists() {
-            let text = String::from_utf8(read(&manifest_path)?)
-                .map_err(|e| Error::model(&manifest_path, "a manifest in UTF-8", e.to_string()))?;
-            Some((Manifest::parse(&text, &manifest_path)?, text))
-        } else {
-            None
-        };
-        let manifest = stated.as_ref().map(|(manifest, _)| manifest);
-        // A graph that is named itself is the one to use.
-        let chosen = manifest.filter(|_| path.is_dir()).map(|m| m.precision);
-        let precision = options.precision.or(chosen).unwrap_or_default();
-        let given = match (precision, manifest) {
-            (Precision::Fp32, manifest) => manifest.and_then(|m| m.sha256.clone()),
-            (Precision::Int8, manifest) => {
-                let Some(given) = manifest.and_then(|m| m.int8.clone()) else {
-                    let expected = "int8 = \"...\", the SHA-256 of model.int8.onnx";
-                    return Err(Error::model(&manifest_path, expected, "a package without that precision"));
-                };
-                Some(given)
-            }
-        };
-        let graph_path = precision.graph(&graph_path);
-        let bytes = read(&graph_path)?;
-        let sha256 = graph_sha256(&bytes, &graph_path)?;
-        check_hash(given.as_deref(), &sha256, &graph_path, &manifest_path.display())?;
+        let PackageFiles { graph_path, manifest_path, stated, bytes, sha256 } =
+            PackageFiles::read(path.as_ref(), options.precision)?;
         let graph = Graph::open(bytes, &graph_path, &sha256, &options.graph)?;
         let (manifest, text) = match stated {
             Some(stated) => stated,
@@ -258,25 +227,4 @@ impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model").field("path", &self.path()).field("sha256", &self.sha256).finish_non_exhaustive()
     }
-}
-
-/// Refuses a graph whose hash is another one than stated.
-fn check_hash(stated: Option<&str>, found: &str, graph: &Path, place: &dyn fmt::Display) -> Result<()> {
-    match stated.filter(|stated| !stated.eq_ignore_ascii_case(found)) {
-        None => Ok(()),
-        Some(stated) => Err(Error::model(graph, format!("the SHA-256 {stated} that {place} states"), found)),
-    }
-}
-
-/// The bytes of a file of the package.
-pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
-    fs::read(file).map_err(|e| Error::model(file, "a file that can be read", e.to_string()).with_source(e))
-}
-
-/// SHA-256 of a graph, followed by the weights that lie in a file beside it, `NAME.onnx.data`, where there is one.
-pub(super) fn graph_sha256(graph: &[u8], path: &Path) -> Result<String> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".data");
-    let beside = Path::new(&beside);
-    Ok(if beside.is_file() { sha256_of([graph, &read(beside)?]) } else { sha256_hex(graph) })
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
+use super::files::{graph_sha256, read};
 use super::manifest::Manifest;
-use super::package::{graph_sha256, read};
 use super::ultralytics;
 use crate::error::{Error, Result};
 use crate::geometry::Size;

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use ort::ep::{ExecutionProvider, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
-use serde::{Serialize, Serializer};
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::library;
 use super::options::GraphOptions;
@@ -194,6 +195,12 @@ impl FromStr for Provider {
 impl Serialize for Provider {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Provider {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -4,7 +4,7 @@ use super::pixel::Sample;
 use super::planes::Planes;
 use super::preprocess::{Channels, Preprocess};
 use super::step::{SampleScratch, Step, prepare};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, LUMA, PixelFormat, PixelView, View};
 use crate::geometry::{Placement, Region, Size};
 
@@ -55,7 +55,8 @@ impl Writer {
         self.write_frame(frame, region, &placement, first)?;
         if self.config.reference {
             let Some(reference) = reference else {
-                return Err(Error::image(frame.name(), "a reference image (the model compares)", "none"));
+                let error = Error::image(frame.name(), "a reference image (the model compares)", "none");
+                return Err(error.with_kind(ErrorKind::MissingReference));
             };
             if reference.size() != frame.size() {
                 return Err(Error::image(

@@ -30,7 +30,7 @@ pub(super) fn run(model: &str, cases: &str, case: &str, count: &str) -> Result<(
         memory.push(start.elapsed().as_secs_f64() * 1e3);
     }
     let results = inspector.inspect_batch(files.iter().cycle().take(WARM_UP + count).cloned());
-    let stages = results.skip(WARM_UP).map(|result| Ok(result?.ms.unwrap_or_default()));
+    let stages = results.skip(WARM_UP).map(|result| Ok(result?.ms));
     let stages: Vec<Timings> = stages.collect::<Result<_, Failure>>()?;
     let file: Vec<f64> = stages.iter().map(|ms| ms.decode + ms.preprocess + ms.infer + ms.postprocess).collect();
     let answer = json!({

@@ -147,7 +147,7 @@ fn one_by_one(inspector: &Inspector, panels: &[PanelInput]) -> Result<(Vec<f64>,
         let decode = start.elapsed().as_secs_f64() * 1e3;
         let report = inspector.inspect(&panel)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
-        let mut timings = report.ms.unwrap_or_default();
+        let mut timings = report.ms;
         timings.decode = decode;
         stages.push(timings);
     }

@@ -1,17 +1,14 @@
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use panelqc::{Bounded, Error, Limits, Method, Model, Policy, Status};
-use panelqc_eval::dataset::{data_sha256, fail_scores, scored_panels, verdict};
-use panelqc_eval::metrics::VerdictRates;
-use panelqc_eval::{Calibrated, Calibration, ScoredPanel};
-use toml_edit::DocumentMut;
+use panelqc::{Bounded, Method};
+use panelqc_eval::{CalibrateOptions, Calibrated, CalibratedPolicy, Calibration, calibrate};
 
 use super::Failure;
-use super::data::{self, DataArgs, FLOOR};
-use super::engine::EngineArgs;
+use super::data::DataArgs;
+use super::engine::{EngineArgs, progress_bar, tell};
 use super::output::{reading, writing};
 
 #[derive(clap::Args)]
@@ -58,98 +55,36 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         MethodArg::ConformalRisk => Method::ConformalRisk,
     };
     let builder = args.engine.builder_without_policy()?;
-    let samples = args.data.fair_samples(builder.model())?;
-    // Too few panels are refused before an hour is spent on them.
-    let unscored = samples.iter().map(|s| (s.label.is_defective(), s.label.kinds()));
-    let unscored: Vec<_> = unscored.map(|(defective, kinds)| ScoredPanel { score: None, defective, kinds }).collect();
-    asked.check(&unscored)?;
-
-    let mut rules = Rules::new(args.engine.policy(), builder.model())?;
-    let policy = &rules.policy()?;
-    let inspector = builder.policy(policy.clone()).floor(FLOOR).build()?;
-    let reports = data::inspect(&inspector, &samples);
-    let panels = scored_panels(policy, &samples, &reports);
-    let errors = reports.iter().filter(|r| r.status == Status::Error).count() as u64;
-    let confidence = inspector.model().manifest().output.confidence;
-    let calibrated = asked.run_with(&panels, confidence, |review| fail_scores(policy, &reports, review))?;
-    rules.limit(calibrated.limits);
-    let manifest = inspector.model().manifest_sha256();
-    let data = data_sha256(&samples, &reports);
-    let guarantee = calibrated.guarantee(&asked, errors, &data, manifest, &today());
-    let sentences = guarantee.sentences();
-    let text = guarantee.seal(&rules.document.to_string());
-    // What is written has to be what can be read.
-    let policy = Policy::parse(&text, &args.out)?;
-    fs::write(&args.out, text).map_err(|e| writing(&args.out, e))?;
-    let verdicts = samples.iter().zip(&reports).map(|(s, r)| (s.label.is_defective(), verdict(&policy, r)));
-    print(&asked, &calibrated, errors, &sentences, &VerdictRates::new(verdicts))?;
+    let samples = args.data.fair_samples(builder.model().manifest())?;
+    let mut options = CalibrateOptions::new(asked, today()).with_path(&args.out);
+    if let Some(path) = args.engine.policy() {
+        options = options.with_rules(fs::read_to_string(path).map_err(|e| reading(path, e))?, path);
+    }
+    let bar = progress_bar(samples.len() as u64);
+    let made = calibrate(builder, &samples, &options, |record| {
+        bar.inc(1);
+        tell(record, &bar);
+    })?;
+    bar.finish_and_clear();
+    fs::write(&args.out, &made.text).map_err(|e| writing(&args.out, e))?;
+    print(&asked, &made)?;
     eprintln!("policy in {}", args.out.display());
-    Ok(ExitCode::from(u8::from(errors > 0)))
+    Ok(ExitCode::from(u8::from(made.errors > 0)))
 }
 
 fn today() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }
 
-/// The policy whose limits are chosen, as text that keeps its comments.
-struct Rules {
-    path: PathBuf,
-    document: DocumentMut,
-}
-
-impl Rules {
-    /// The rules of the file `base`, or none, bound to a model; a guarantee that it had is gone.
-    fn new(base: Option<&Path>, model: &Model) -> Result<Self, Failure> {
-        let (path, text) = match base {
-            Some(path) => (path.to_path_buf(), fs::read_to_string(path).map_err(|e| reading(path, e))?),
-            None => {
-                let confidence = model.manifest().output.confidence;
-                let name = toml_edit::Value::from(model.manifest().name.as_str());
-                let text = format!(
-                    "schema = 1\nname = {name}\n\n[default]\nreview = {confidence}   # a defect at least this sure sends \
-                     the panel to review\nfail = {confidence}   # a defect at least this sure fails the panel\n"
-                );
-                (PathBuf::from("policy"), text)
-            }
-        };
-        let problem = |e: toml_edit::TomlError| Error::policy(&path, e.to_string());
-        let mut document: DocumentMut = text.parse().map_err(problem)?;
-        document.remove("guarantee");
-        document["model"] = toml_edit::value(&**model.sha256());
-        Ok(Rules { path, document })
-    }
-
-    fn policy(&self) -> Result<Policy, Error> {
-        Policy::parse(&self.document.to_string(), &self.path)
-    }
-
-    fn limit(&mut self, limits: Limits) {
-        for (key, limit) in [("review", limits.review), ("fail", limits.fail)] {
-            // The shortest digits that are this number, also as 64 bits.
-            let number = limit.to_string().parse::<f64>().unwrap_or(f64::from(limit));
-            if let Some(value) = self.document["default"][key].as_value_mut() {
-                let decor = value.decor().clone();
-                *value = number.into();
-                *value.decor_mut() = decor;
-            }
-        }
-    }
-}
-
-fn print(
-    asked: &Calibration,
-    calibrated: &Calibrated,
-    errors: u64,
-    sentences: &[String],
-    rates: &VerdictRates,
-) -> io::Result<()> {
+fn print(asked: &Calibration, made: &CalibratedPolicy) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    let CalibratedPolicy { calibrated, errors, rates, .. } = made;
     let Calibrated { limits, miss, overkill, .. } = calibrated;
     let panels = miss.of + overkill.of;
     writeln!(out, "panels          {panels} ({} defective, {} good, {errors} not inspected)", miss.of, overkill.of)?;
     writeln!(out, "pass below      {}", limits.review)?;
     writeln!(out, "fail from       {}", limits.fail)?;
-    for (at, sentence) in sentences.iter().enumerate() {
+    for (at, sentence) in made.guarantee.sentences().iter().enumerate() {
         writeln!(out, "{:<15} {sentence}", if at == 0 { "guarantee" } else { "" })?;
     }
     let mut bound = |name: &str, b: &Bounded| {

@@ -55,8 +55,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let inspector = builder.build()?;
     let report = inspector.inspect(&panel)?;
-    let infer = report.ms.map_or(0.0, |ms| ms.infer);
-    writeln!(out, "run       a gray picture: score {}, {infer:.1} ms", report.score.unwrap_or(0.0))?;
+    writeln!(out, "run       a gray picture: score {}, {:.1} ms", report.score, report.ms.infer)?;
     let mut failed = 0;
     for replay in
         Golden::load(inspector.model())?.map(|golden| golden.replay(&inspector)).transpose()?.unwrap_or_default()

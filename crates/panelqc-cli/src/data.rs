@@ -1,14 +1,11 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use panelqc::{Inspector, Kind, Model, PanelInput, PanelReport, find_panels};
+use panelqc::{Inspector, Kind, Manifest, PanelInput, PanelRecord, find_panels};
 use panelqc_eval::dataset::{DataFormat, Decisions, Sample, Split, read, templates};
 
 use super::Failure;
-use super::engine::{progress_bar, reported};
-
-/// What is unsure counts too: average precision and calibration need the defects down to this confidence.
-pub(super) const FLOOR: f32 = 0.01;
+use super::engine::{progress_bar, recorded};
 
 /// The options of every command that takes labelled images.
 #[derive(clap::Args)]
@@ -45,7 +42,7 @@ impl DataArgs {
 
     /// As [`samples`](Self::samples), for what is guaranteed: decisions alone have to be on every panel of their
     /// report.
-    pub(super) fn fair_samples(&self, model: &Model) -> Result<Vec<Sample>, Failure> {
+    pub(super) fn fair_samples(&self, manifest: &Manifest) -> Result<Vec<Sample>, Failure> {
         let decisions = self.decisions()?;
         if let (None, Some(decisions)) = (self.format, decisions.as_ref().filter(|d| !d.is_complete())) {
             return Err(format!(
@@ -57,20 +54,20 @@ impl DataArgs {
             )
             .into());
         }
-        self.samples_with(model, decisions.as_ref())
+        self.samples_with(manifest, decisions.as_ref())
     }
 
     /// The labelled panels; what labels and model call differently is said on stderr.
-    pub(super) fn samples(&self, model: &Model) -> Result<Vec<Sample>, Failure> {
-        self.samples_with(model, self.decisions()?.as_ref())
+    pub(super) fn samples(&self, manifest: &Manifest) -> Result<Vec<Sample>, Failure> {
+        self.samples_with(manifest, self.decisions()?.as_ref())
     }
 
     fn decisions(&self) -> Result<Option<Decisions>, Failure> {
         Ok(self.decisions.as_ref().map(Decisions::load).transpose()?)
     }
 
-    fn samples_with(&self, model: &Model, decisions: Option<&Decisions>) -> Result<Vec<Sample>, Failure> {
-        let output = &model.manifest().output;
+    fn samples_with(&self, manifest: &Manifest, decisions: Option<&Decisions>) -> Result<Vec<Sample>, Failure> {
+        let output = &manifest.output;
         let mut samples = match (self.format, decisions) {
             (Some(format), _) => read(format, &self.data, &output.good)?,
             (None, Some(decisions)) => {
@@ -104,7 +101,7 @@ impl DataArgs {
         strange.sort();
         strange.dedup();
         strange.retain(|kind| !output.kinds.contains(kind));
-        if !strange.is_empty() && model.manifest().task != panelqc::Task::Anomaly {
+        if !strange.is_empty() && manifest.task != panelqc::Task::Anomaly {
             let names: Vec<_> = strange.iter().map(Kind::as_str).collect();
             eprintln!("panelqc: the labels have kinds that the model does not know: {}", names.join(", "));
         }
@@ -113,15 +110,15 @@ impl DataArgs {
 }
 
 /// Inspects labelled panels, in their order, with a progress bar.
-pub(super) fn inspect(inspector: &Inspector, samples: &[Sample]) -> Vec<PanelReport> {
+pub(super) fn inspect(inspector: &Inspector, samples: &[Sample]) -> Vec<PanelRecord> {
     let bar = progress_bar(samples.len() as u64);
-    let reports = inspector
+    let records = inspector
         .inspect_batch(samples.iter().map(|sample| sample.files.clone()))
         .map(|result| {
             bar.inc(1);
-            reported(result, &bar)
+            recorded(result, &bar)
         })
         .collect();
     bar.finish_and_clear();
-    reports
+    records
 }

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use panelqc::{
-    Error, Inspector, InspectorBuilder, Model, ModelOptions, PanelError, PanelReport, Policy, Precision, Provider,
+    Error, Inspector, InspectorBuilder, Model, ModelInfo, ModelOptions, PanelError, PanelRecord, PanelReport, Policy,
+    Precision, Provider,
 };
 
 use super::Failure;
@@ -81,6 +82,12 @@ impl EngineArgs {
         })
     }
 
+    /// The model without its graph, and the policy, for what is done with results that are there already.
+    pub(super) fn info(&self) -> Result<(ModelInfo, Option<Policy>), Error> {
+        let policy = self.policy.as_ref().map(Policy::load).transpose()?;
+        Ok((ModelInfo::load(&self.model, self.load.precision)?, policy))
+    }
+
     /// The policy's file.
     pub(super) fn policy(&self) -> Option<&Path> {
         self.policy.as_deref()
@@ -109,10 +116,16 @@ pub(super) fn progress_bar(panels: u64) -> ProgressBar {
     bar
 }
 
-/// The report of a panel; of one that could not be inspected it says why on stderr, past the progress bar.
-pub(super) fn reported(result: Result<PanelReport, PanelError>, bar: &ProgressBar) -> PanelReport {
-    result.unwrap_or_else(|failed| {
-        bar.suspend(|| eprintln!("panelqc: {failed}"));
-        failed.to_report()
-    })
+/// What the results keep of a panel; of one that could not be inspected it says why on stderr, past the progress bar.
+pub(super) fn recorded(result: Result<PanelReport, PanelError>, bar: &ProgressBar) -> PanelRecord {
+    let record = PanelRecord::from(result);
+    tell(&record, bar);
+    record
+}
+
+/// Of a panel that could not be inspected, says why on stderr, past the progress bar.
+pub(super) fn tell(record: &PanelRecord, bar: &ProgressBar) {
+    if let Some(error) = record.error() {
+        bar.suspend(|| eprintln!("panelqc: panel {}: {error}", record.panel()));
+    }
 }

@@ -1,17 +1,18 @@
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use panelqc::Task;
-use panelqc_eval::metrics::{Evaluation, Evaluator, KindConfusion, Rate};
-use panelqc_report::HtmlLabel;
+use panelqc::{Panel, PanelReport, Policy, Task, Trace};
+use panelqc_eval::dataset::{FLOOR, read_results};
+use panelqc_eval::metrics::{Evaluation, EvaluationOptions, Evaluator, KindConfusion, Rate};
+use panelqc_report::{HtmlLabel, HtmlReport, ReportWriter};
 
 use super::Failure;
-use super::data::{DataArgs, FLOOR};
-use super::engine::{EngineArgs, progress_bar, reported};
+use super::data::DataArgs;
+use super::engine::{EngineArgs, progress_bar, recorded};
 use super::gates::Gates;
-use super::output::write_json;
+use super::output::{OutputFormat, open_writer, write_json};
 use super::page;
 
 #[derive(clap::Args)]
@@ -20,6 +21,13 @@ pub(super) struct Args {
     engine: EngineArgs,
     #[command(flatten)]
     data: DataArgs,
+    /// Measure the results in this file, of `--store` or `inspect`, and run no model: of the package only the manifest
+    /// is used.
+    #[arg(long, value_name = "results.jsonl", conflicts_with = "store")]
+    results: Option<PathBuf>,
+    /// Write the results themselves too, as JSON lines: what `--results` measures again.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
     /// Write one page with figures, charts, gallery and review queue, that needs nothing else.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -31,6 +39,36 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let Measured { evaluation, page, engine, problems } = match &args.results {
+        Some(file) => stored(args, file)?,
+        None => inspected(args)?,
+    };
+    print(&evaluation, engine)?;
+    if let Some(path) = &args.json {
+        write_json(path, &evaluation)?;
+    }
+    if let (Some(mut page), Some(path)) = (page, &args.html) {
+        page.evaluation(&evaluation)?;
+        page.save(path)?;
+    }
+    let broken = args.gates.broken(&evaluation);
+    for gate in &broken {
+        eprintln!("panelqc: gate {gate}");
+    }
+    Ok(ExitCode::from(u8::from(evaluation.errors > 0 || problems > 0 || !broken.is_empty())))
+}
+
+struct Measured {
+    evaluation: Evaluation,
+    page: Option<HtmlReport>,
+    /// Threads and batch of the inspection, where there was one.
+    engine: Option<(usize, usize)>,
+    /// Pictures that could not be made.
+    problems: u64,
+}
+
+/// Inspects the labelled panels and measures the results.
+fn inspected(args: &Args) -> Result<Measured, Failure> {
     let builder = args.engine.builder()?;
     let task = builder.model().manifest().task;
     // The areas under the curves of classes need all scores.
@@ -40,39 +78,75 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         builder = builder.keep_maps();
     }
     let inspector = builder.build()?;
-    let samples = args.data.samples(inspector.model())?;
+    let manifest = inspector.model().manifest();
+    let samples = args.data.samples(manifest)?;
+    let kinds = &manifest.output.kinds;
+    let mut writer: Option<Box<dyn ReportWriter>> =
+        args.store.as_deref().map(|file| open_writer(OutputFormat::Jsonl, Some(file), false, kinds)).transpose()?;
+    let title = format!("{}: {}", manifest.name, args.data.title());
+    let mut page = args.html.as_ref().map(|_| page::page(&inspector, title));
 
     let bar = progress_bar(samples.len() as u64);
     let start = Instant::now();
-    let mut evaluator = Evaluator::new(&inspector, args.data.format());
+    let options = EvaluationOptions::from(&inspector).with_protocol(args.data.format());
+    let mut evaluator = Evaluator::new(options);
+    let mut problems = 0;
     let files: Vec<_> = samples.iter().map(|sample| sample.files.clone()).collect();
-    for (sample, result) in samples.into_iter().zip(inspector.inspect_batch(files)) {
+    // Pictures are made by the workers, of the frames that they inspected.
+    let paged = page.is_some();
+    let pictures = move |_: &PanelReport, panel: &Panel<'static>| paged.then(|| page::pictures(panel)).transpose();
+    for (sample, result) in samples.into_iter().zip(inspector.inspect_batch(files).with_panels(pictures)) {
         bar.inc(1);
-        evaluator.add(sample, reported(result, &bar));
+        let (result, pictures) = match result {
+            Ok((report, pictures)) => (Ok(report), pictures),
+            Err(failed) => (Err(failed), Ok(None)),
+        };
+        let record = recorded(result, &bar);
+        if let Some(writer) = &mut writer {
+            writer.write(&record)?;
+        }
+        if let Some(page) = &mut page {
+            let pictures = pictures.unwrap_or_else(|e| {
+                bar.suspend(|| eprintln!("panelqc: panel {}: {e}", record.panel()));
+                problems += 1;
+                None
+            });
+            page.add(&record, Some(&HtmlLabel::from(&sample.label)), pictures.unwrap_or_default())?;
+        }
+        evaluator.add(sample, record);
     }
     bar.finish_and_clear();
+    if let Some(writer) = writer {
+        writer.finish()?;
+    }
     let evaluation = evaluator.finish(start.elapsed().as_secs_f64());
-    print(&evaluation, inspector.threads(), inspector.batch())?;
-    if let Some(path) = &args.json {
-        write_json(path, &evaluation)?;
-    }
-    if let Some(path) = &args.html {
-        let title = format!("{}: {}", inspector.model().manifest().name, args.data.title());
-        let mut page = page::page(&inspector, title);
-        for (sample, report) in evaluator.samples().iter().zip(evaluator.reports()) {
-            page::add(&mut page, report, Some(&HtmlLabel::from(&sample.label)), &sample.files.frames)?;
-        }
-        page.evaluation(&evaluation)?;
-        page.save(path)?;
-    }
-    let broken = args.gates.broken(&evaluation);
-    for gate in &broken {
-        eprintln!("panelqc: gate {gate}");
-    }
-    Ok(ExitCode::from(u8::from(evaluation.errors > 0 || !broken.is_empty())))
+    Ok(Measured { evaluation, page, engine: Some((inspector.threads(), inspector.batch())), problems })
 }
 
-fn print(e: &Evaluation, threads: usize, batch: usize) -> std::io::Result<()> {
+/// Measures results that another run has written.
+fn stored(args: &Args, file: &Path) -> Result<Measured, Failure> {
+    let (model, policy) = args.engine.info()?;
+    let samples = args.data.samples(&model.manifest)?;
+    let mut setup = Trace::new(model.sha256, model.manifest_sha256);
+    setup.policy = policy.as_ref().and_then(Policy::sha256).map(Into::into);
+    let records = read_results(file, &samples, &setup)?;
+
+    let policy = policy.unwrap_or_else(|| Policy::of_manifest(&model.manifest.output));
+    let options = EvaluationOptions::new(&model.manifest).with_protocol(args.data.format()).with_judge(policy.clone());
+    let title = format!("{}: {}", model.manifest.name, args.data.title());
+    let mut page = args.html.as_ref().map(|_| page::page_of(&model.manifest, Some(&policy), title));
+    let mut evaluator = Evaluator::new(options);
+    for (sample, record) in samples.into_iter().zip(records) {
+        if let Some(page) = &mut page {
+            let pictures = page::pictures_again(&record, &sample.files.frames);
+            page.add(&record, Some(&HtmlLabel::from(&sample.label)), pictures)?;
+        }
+        evaluator.add(sample, record);
+    }
+    Ok(Measured { evaluation: evaluator.finish(0.0), page, engine: None, problems: 0 })
+}
+
+fn print(e: &Evaluation, engine: Option<(usize, usize)>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "images          {} ({} could not be inspected)", e.images, e.errors)?;
     if let (Some(f), Some(all)) = (e.f_score, e.detections) {
@@ -150,7 +224,12 @@ fn print(e: &Evaluation, threads: usize, batch: usize) -> std::io::Result<()> {
             ms.total.p50, ms.total.p95, ms.total.p99, ms.infer.p50
         )?;
     }
-    writeln!(out, "images a second {:.1} ({threads} threads, batch {batch})", e.images_per_s)
+    match e.images_per_s.zip(engine) {
+        Some((rate, (threads, batch))) => {
+            writeln!(out, "images a second {rate:.1} ({threads} threads, batch {batch})")
+        }
+        None => Ok(()),
+    }
 }
 
 fn print_matrix(out: &mut impl Write, matrix: &KindConfusion) -> std::io::Result<()> {

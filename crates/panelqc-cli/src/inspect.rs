@@ -3,11 +3,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use panelqc::{Frame, PanelInput, PanelReport, Status, Verdict, find_panels};
-use panelqc_report::Overlay;
+use panelqc::{Panel, PanelInput, PanelRecord, PanelReport, Verdict, find_panels};
+use panelqc_report::{HtmlPicture, Overlay};
 
 use super::Failure;
-use super::engine::{EngineArgs, progress_bar, reported};
+use super::engine::{EngineArgs, progress_bar, recorded};
 use super::output::{Earlier, OutputFormat, open_writer, overlay_path, writing};
 use super::page;
 
@@ -64,28 +64,31 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let kinds = &inspector.model().manifest().output.kinds;
     let mut writer = open_writer(args.format, file.as_deref(), args.resume, kinds)?;
-    let mut pictures = match &args.out {
-        Some(folder) if args.overlay => Some(Pictures { overlay: Overlay::new()?, folder: folder.join("overlays") }),
+    let overlays = match &args.out {
+        Some(folder) if args.overlay => Some(Overlays { overlay: Overlay::new()?, folder: folder.join("overlays") }),
         _ => None,
     };
+    let shown = Shown { overlays, page: page.is_some() };
 
     let bar = progress_bar(panels.len() as u64);
     let mut tally = Tally::default();
     let start = Instant::now();
-    let files: Vec<_> =
-        if pictures.is_some() || page.is_some() { panels.iter().map(files_of).collect() } else { Vec::new() };
-    for (at, result) in inspector.inspect_batch(panels).enumerate() {
-        let report = reported(result, &bar);
-        writer.write(&report)?;
-        let shown = files.get(at).filter(|_| report.status == Status::Ok);
-        let frames = shown.map(|files| page::frames(files)).transpose()?.unwrap_or_default();
-        if let Some(pictures) = pictures.as_mut() {
-            pictures.draw(&report, &frames)?;
-        }
+    // Pictures are made by the workers, of the frames that they inspected.
+    for result in inspector.inspect_batch(panels).with_panels(move |report, panel| shown.make(report, panel)) {
+        let (result, pictures) = match result {
+            Ok((report, made)) => {
+                made.problems.iter().for_each(|problem| bar.suspend(|| eprintln!("panelqc: {problem}")));
+                tally.problems += made.problems.len() as u64;
+                (Ok(report), made.pictures)
+            }
+            Err(failed) => (Err(failed), Vec::new()),
+        };
+        let record = recorded(result, &bar);
+        writer.write(&record)?;
         if let Some(page) = &mut page {
-            page.add(&report, None, &frames)?;
+            page.add(&record, None, pictures)?;
         }
-        tally.add(&report);
+        tally.add(&record);
         bar.inc(1);
     }
     writer.finish()?;
@@ -97,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(folder) = &args.out {
         eprintln!("results in {}", folder.display());
     }
-    Ok(ExitCode::from(u8::from(tally.errors + earlier.errors > 0)))
+    Ok(ExitCode::from(u8::from(tally.errors + tally.problems + earlier.errors > 0)))
 }
 
 pub(super) fn files_of(panel: &PanelInput) -> Vec<PathBuf> {
@@ -107,21 +110,50 @@ pub(super) fn files_of(panel: &PanelInput) -> Vec<PathBuf> {
     }
 }
 
-struct Pictures {
+/// What is made of each panel while its frames are in memory.
+struct Shown {
+    overlays: Option<Overlays>,
+    page: bool,
+}
+
+/// What became of it.
+struct Made {
+    /// For the page.
+    pictures: Vec<HtmlPicture>,
+    /// Pictures that could not be made or written.
+    problems: Vec<String>,
+}
+
+struct Overlays {
     overlay: Overlay,
     folder: PathBuf,
 }
 
-impl Pictures {
-    fn draw(&mut self, report: &PanelReport, frames: &[Frame]) -> Result<(), Failure> {
+impl Shown {
+    fn make(&self, report: &PanelReport, panel: &Panel<'_>) -> Made {
+        let mut problems = Vec::new();
+        if let Some(overlays) = &self.overlays {
+            overlays.draw(report, panel, &mut problems);
+        }
+        let pictures = if self.page { page::pictures(panel) } else { Ok(Vec::new()) };
+        let pictures = pictures.unwrap_or_else(|e| {
+            problems.push(format!("panel {}: {e}", report.panel));
+            Vec::new()
+        });
+        Made { pictures, problems }
+    }
+}
+
+impl Overlays {
+    fn draw(&self, report: &PanelReport, panel: &Panel<'_>, problems: &mut Vec<String>) {
+        let frames = panel.frames();
         for (index, frame) in frames.iter().enumerate() {
             let path = overlay_path(&self.folder, &report.panel, (frames.len() > 1).then_some(index));
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(|e| writing(parent, e))?;
+            let made = path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|e| writing(&path, e));
+            if let Err(problem) = made.and_then(|()| self.overlay.save(frame, index, report, &path)) {
+                problems.push(problem.to_string());
             }
-            self.overlay.save(frame, index, report, &path)?;
         }
-        Ok(())
     }
 }
 
@@ -129,14 +161,15 @@ impl Pictures {
 struct Tally {
     verdicts: [u64; 3],
     errors: u64,
+    /// Pictures that could not be written.
+    problems: u64,
 }
 
 impl Tally {
-    fn add(&mut self, report: &PanelReport) {
-        if report.status == Status::Ok {
-            self.verdicts[report.verdict as usize] += 1;
-        } else {
-            self.errors += 1;
+    fn add(&mut self, record: &PanelRecord) {
+        match record {
+            PanelRecord::Inspected(report) => self.verdicts[report.verdict as usize] += 1,
+            PanelRecord::Failed(_) => self.errors += 1,
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use panelqc::{Error, Guarantee, Status, Verdict};
+use panelqc::{Error, Guarantee, PanelRecord, Verdict};
 use panelqc_eval::Monitor;
 use serde::{Deserialize, Serialize};
 
@@ -52,17 +52,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(path) if path.exists() => State::read(path, hash)?,
         _ => State::new(guarantee, hash, args.confidence)?,
     };
-    let mut samples = args.data.fair_samples(inspector.model())?;
+    let mut samples = args.data.fair_samples(inspector.model().manifest())?;
     let all = samples.len();
     samples.retain(|sample| !state.panels.contains(&sample.files.id));
     if samples.len() < all {
         eprintln!("panelqc: {} of {all} panels were counted before", all - samples.len());
     }
-    let reports = data::inspect(&inspector, &samples);
-    for (sample, report) in samples.iter().zip(&reports) {
-        if report.status == Status::Error {
-            continue; // may be tried again once it can be read
-        }
+    let records = data::inspect(&inspector, &samples);
+    for (sample, record) in samples.iter().zip(&records) {
+        let PanelRecord::Inspected(report) = record else { continue }; // may be tried again once it can be read
         if sample.label.is_defective() {
             state.miss.add(u64::from(report.verdict == Verdict::Pass), 1);
         } else if let Some(overkill) = &mut state.overkill {
@@ -74,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         write_json(path, &state)?;
     }
     let holds = state.print()?;
-    let errors = reports.iter().any(|r| r.status == Status::Error);
+    let errors = records.iter().any(|r| !r.is_inspected());
     Ok(ExitCode::from(u8::from(!holds || errors)))
 }
 

@@ -1,16 +1,16 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use panelqc::{Error, JsonlWriter, Kind, PanelInput, Provider, Trace};
+use panelqc::{Error, JsonlReader, JsonlWriter, Kind, PanelInput, Trace};
 use panelqc_report::{CocoWriter, CsvWriter, HtmlReport, ReportWriter};
 
 use serde::Serialize;
 
 use super::Failure;
 use super::inspect::files_of;
-use super::page::frames as frames_of;
+use super::page::pictures_again;
 
 /// How results are written.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -91,21 +91,16 @@ impl Earlier {
         };
         let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         let mut earlier = Earlier::default();
-        for (number, line) in text[..whole].split(|&b| b == b'\n').enumerate().filter(|(_, l)| !l.is_empty()) {
-            let bad = |what: &str| format!("--resume: {}:{}: {what}", path.display(), number + 1);
-            let value: serde_json::Value = serde_json::from_slice(line).map_err(|e| bad(&e.to_string()))?;
-            let panel = value["panel"].as_str().ok_or_else(|| bad("expected a result, found no panel id"))?;
-            let made_with = &value["trace"];
-            let same = made_with["model"] == *trace.model
-                && made_with["manifest"] == *trace.manifest
-                && made_with["policy"].as_str() == trace.policy.as_deref()
-                && made_with["provider"].as_str() == trace.provider.map(Provider::name);
-            if !same {
-                let expected = "expected a result of this model, manifest, policy and provider, found one of others";
-                return Err(bad(expected).into());
+        let mut lines = JsonlReader::new(&text[..whole], path);
+        while let Some(record) = lines.next() {
+            let record = record.map_err(|e| format!("--resume: {e}"))?;
+            if !record.trace().same_setup(trace) {
+                let expected = "a result of this model, manifest, policy and provider";
+                let bad = Error::results(path, Some(lines.line()), expected, "one of others");
+                return Err(format!("--resume: {bad}").into());
             }
-            earlier.errors += u64::from(value["status"] != "ok");
-            earlier.panels.insert(panel.to_owned());
+            earlier.errors += u64::from(!record.is_inspected());
+            earlier.panels.insert(record.panel().to_owned());
         }
         if whole < text.len() {
             let file = File::options().write(true).open(path).map_err(|e| writing(path, e))?;
@@ -117,14 +112,14 @@ impl Earlier {
     /// Puts the results in `path` onto a page, with the pictures of those `panels` that are still there.
     pub(super) fn show(&self, path: &Path, panels: &[PanelInput], page: &mut HtmlReport) -> Result<(), Failure> {
         let files: HashMap<&str, &PanelInput> = panels.iter().map(|panel| (panel.id(), panel)).collect();
-        let Some(file) = (!self.panels.is_empty()).then(|| File::open(path)).transpose()? else { return Ok(()) };
-        for line in BufReader::new(file).lines() {
-            let line = line?;
-            let value: serde_json::Value = serde_json::from_str(&line)?;
-            let panel = value["panel"].as_str().and_then(|id| files.get(id)).filter(|_| value["status"] == "ok");
-            let frames = panel.map_or_else(Vec::new, |panel| files_of(panel));
+        if self.panels.is_empty() {
+            return Ok(());
+        }
+        for record in JsonlReader::open(path)? {
+            let record = record?;
+            let files = files.get(record.panel()).map_or_else(Vec::new, |panel| files_of(panel));
             // A picture that cannot be read any more does not make the result one that was not made.
-            page.add_line(&line, None, &frames_of(&frames).unwrap_or_default())?;
+            page.add(&record, None, pictures_again(&record, &files))?;
         }
         Ok(())
     }

@@ -1,27 +1,36 @@
 use std::path::PathBuf;
 
-use panelqc::{Frame, FrameLimits, Inspector, PanelReport, Status};
-use panelqc_report::{HtmlLabel, HtmlOptions, HtmlReport};
+use panelqc::{Frame, FrameLimits, Inspector, Manifest, Panel, PanelRecord, Policy, Result};
+use panelqc_report::{HtmlOptions, HtmlPicture, HtmlReport};
 
-use super::Failure;
+/// Long edge in pixels that the pictures of a page have at first.
+pub(super) fn picture_edge() -> u32 {
+    HtmlOptions::default().max_edge
+}
 
 /// An empty page for the results of this inspector.
 pub(super) fn page(inspector: &Inspector, title: String) -> HtmlReport {
-    let options = HtmlOptions::new(&inspector.model().manifest().output, inspector.policy());
-    HtmlReport::new(title, options)
+    page_of(inspector.model().manifest(), inspector.policy(), title)
 }
 
-/// Adds a panel with its pictures, read again from its files; one that could not be inspected has none.
-pub(super) fn add(
-    page: &mut HtmlReport,
-    report: &PanelReport,
-    label: Option<&HtmlLabel>,
-    files: &[PathBuf],
-) -> Result<(), Failure> {
-    let frames = if report.status == Status::Ok { frames(files)? } else { Vec::new() };
-    Ok(page.add(report, label, &frames)?)
+/// An empty page for results of a model with this manifest under this policy.
+pub(super) fn page_of(manifest: &Manifest, policy: Option<&Policy>, title: String) -> HtmlReport {
+    HtmlReport::new(title, HtmlOptions::new(&manifest.output, policy))
 }
 
-pub(super) fn frames(files: &[PathBuf]) -> Result<Vec<Frame<'static>>, Failure> {
-    Ok(files.iter().map(|file| Frame::load(file, &FrameLimits::default())).collect::<Result<_, _>>()?)
+/// The pictures of a panel in memory.
+pub(super) fn pictures(panel: &Panel<'_>) -> Result<Vec<HtmlPicture>> {
+    panel.frames().iter().map(|frame| HtmlPicture::new(frame, picture_edge())).collect()
+}
+
+/// The pictures of a result of another run, where its files are still those that were inspected; otherwise none.
+pub(super) fn pictures_again(record: &PanelRecord, files: &[PathBuf]) -> Vec<HtmlPicture> {
+    let Some(report) = record.report() else { return Vec::new() };
+    let again = files.iter().zip(report.frames()).map(|(file, was)| {
+        let frame = Frame::load(file, &FrameLimits::default()).ok()?;
+        // The boxes of one picture do not belong on another.
+        let same = was.sha256.is_none() || frame.sha256() == was.sha256.as_ref();
+        HtmlPicture::new(&frame, picture_edge()).ok().filter(|_| same)
+    });
+    again.collect::<Option<_>>().unwrap_or_default()
 }

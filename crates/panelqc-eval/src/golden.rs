@@ -132,7 +132,7 @@ impl Golden {
             golden.entries.push(Entry {
                 image,
                 reference: files.reference.as_deref().map(copy).transpose()?,
-                score: report.score.unwrap_or(0.0),
+                score: report.score,
                 defects: defects.collect(),
             });
         }

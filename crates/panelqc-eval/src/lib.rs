@@ -6,9 +6,9 @@
 //! * [`metrics`] measures results against labels: [`Evaluation`](metrics::Evaluation) for a whole run,
 //!   [`Comparison`](metrics::Comparison) for two models, and each number by itself ([`auroc`](metrics::auroc),
 //!   [`CocoScores`](metrics::CocoScores), [`Rate`](metrics::Rate) ...);
-//! * [`Calibration`] chooses a policy's limits from [`ScoredPanel`]s so that the miss rate is guaranteed; what it
-//!   gives, [`Calibrated`], becomes a [`Guarantee`](panelqc::Guarantee); a [`Monitor`] tells on fresh panels whether it
-//!   holds;
+//! * [`calibrate`] inspects labelled panels and makes a policy whose miss rate is guaranteed, in one call;
+//!   [`Calibration`] chooses the limits from [`ScoredPanel`]s, and what it gives, [`Calibrated`], becomes a
+//!   [`Guarantee`](panelqc::Guarantee); a [`Monitor`] tells on fresh panels whether it holds;
 //! * [`Golden`] records images of a model package with what is found on them, and replays them where it is deployed.
 //!
 //! ```
@@ -20,19 +20,19 @@
 //! #     image.save(folder.join(class).join(format!("{class}1.png")))?;
 //! # }
 //! # let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/solar-cell");
-//! use panelqc::{Inspector, Model};
+//! use panelqc::{Inspector, Model, PanelRecord};
 //! use panelqc_eval::dataset::{DataFormat, read};
-//! use panelqc_eval::metrics::Evaluation;
+//! use panelqc_eval::metrics::{Evaluation, EvaluationOptions};
 //!
 //! let inspector = Inspector::builder(Model::load(package)?).build()?;
 //! let samples = read(DataFormat::Folders, folder, &[])?;
 //! let start = std::time::Instant::now();
-//! let reports: Vec<_> = inspector
+//! let records: Vec<_> = inspector
 //!     .inspect_batch(samples.iter().map(|sample| sample.files.clone()))
-//!     .map(|result| result.unwrap_or_else(|failed| failed.to_report()))
+//!     .map(PanelRecord::from)
 //!     .collect();
 //! let seconds = start.elapsed().as_secs_f64();
-//! let evaluation = Evaluation::new(&inspector, DataFormat::Folders, &samples, &reports, seconds);
+//! let evaluation = Evaluation::new(EvaluationOptions::from(&inspector), &samples, &records, seconds);
 //! println!("missed {}, falsely rejected {}", evaluation.miss, evaluation.overkill);
 //! # assert_eq!((evaluation.miss.of, evaluation.overkill.of), (1, 1));
 //! # Ok(())
@@ -42,6 +42,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod binomial;
+mod calibrate;
 mod calibration;
 mod golden;
 mod monitor;
@@ -49,6 +50,7 @@ mod monitor;
 pub mod dataset;
 pub mod metrics;
 
+pub use calibrate::{CalibrateOptions, CalibratedPolicy, calibrate};
 pub use calibration::{Calibrated, Calibration, ScoredPanel};
 pub use golden::{Golden, Replay};
 pub use monitor::Monitor;

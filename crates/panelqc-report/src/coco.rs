@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 
-use panelqc::{Kind, PanelReport};
+use panelqc::{Kind, PanelRecord};
 use serde::Serialize;
 
 use crate::writer::ReportWriter;
@@ -40,9 +40,9 @@ impl<W: Write> CocoWriter<W> {
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn write(&mut self, report: &PanelReport) -> io::Result<()> {
+    pub fn write(&mut self, record: &PanelRecord) -> io::Result<()> {
         self.images += 1;
-        for defect in &report.defects {
+        for defect in record.defects() {
             let b = defect.bbox;
             let entry = Entry {
                 image_id: self.images,
@@ -51,7 +51,7 @@ impl<W: Write> CocoWriter<W> {
                 score: defect.confidence.get(),
                 area: defect.area_px,
                 segmentation: defect.mask.as_ref(),
-                panel: &report.panel,
+                panel: record.panel(),
                 kind: &defect.kind,
             };
             let mut text = if self.entries == 0 { b"[\n".to_vec() } else { b",\n".to_vec() };
@@ -73,8 +73,8 @@ impl<W: Write> CocoWriter<W> {
 }
 
 impl<W: Write> ReportWriter for CocoWriter<W> {
-    fn write(&mut self, report: &PanelReport) -> io::Result<()> {
-        CocoWriter::write(self, report)
+    fn write(&mut self, record: &PanelRecord) -> io::Result<()> {
+        CocoWriter::write(self, record)
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {

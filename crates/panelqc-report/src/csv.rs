@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 
-use panelqc::{PanelReport, Status};
+use panelqc::PanelRecord;
 
 use crate::writer::ReportWriter;
 
@@ -42,21 +42,21 @@ impl<W: Write> CsvWriter<W> {
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn write(&mut self, report: &PanelReport) -> io::Result<()> {
+    pub fn write(&mut self, record: &PanelRecord) -> io::Result<()> {
         let text = |value: Option<String>| value.unwrap_or_default();
         let start = [
-            report.panel.clone(),
-            text(report.image.clone()),
-            if report.status == Status::Ok { "ok" } else { "error" }.to_owned(),
-            report.verdict.to_string(),
-            report.reasons.join("; "),
-            text(report.score.map(|s| s.to_string())),
+            record.panel().to_owned(),
+            text(record.image().map(str::to_owned)),
+            if record.is_inspected() { "ok" } else { "error" }.to_owned(),
+            record.verdict().to_string(),
+            record.reasons().join("; "),
+            text(record.score().map(|s| s.to_string())),
         ];
-        let end = [text(report.error.clone())];
-        if report.defects.is_empty() {
+        let end = [text(record.error().map(str::to_owned))];
+        if record.defects().is_empty() {
             self.out.write_record(start.iter().chain(&[const { String::new() }; 7]).chain(&end))?;
         }
-        for defect in &report.defects {
+        for defect in record.defects() {
             let b = defect.bbox;
             let middle = [
                 defect.kind.to_string(),
@@ -82,8 +82,8 @@ impl<W: Write> CsvWriter<W> {
 }
 
 impl<W: Write> ReportWriter for CsvWriter<W> {
-    fn write(&mut self, report: &PanelReport) -> io::Result<()> {
-        CsvWriter::write(self, report)
+    fn write(&mut self, record: &PanelRecord) -> io::Result<()> {
+        CsvWriter::write(self, record)
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {

@@ -4,8 +4,11 @@
 //! * [`ReportWriter`] is what writes results one panel at a time: [`CsvWriter`], [`CocoWriter`], the library's own
 //!   [`JsonlWriter`](panelqc::JsonlWriter), or one of yours;
 //! * [`Overlay`] draws verdict, boxes and masks into a copy of the frame;
-//! * [`HtmlReport`] collects panels, pictures and labels ([`HtmlLabel`]) on one page that loads nothing from anywhere,
-//!   with [`HtmlOptions`] for its size and for what is hidden at first.
+//! * [`HtmlReport`] collects panels, pictures ([`HtmlPicture`]) and labels ([`HtmlLabel`]) on one page that loads
+//!   nothing from anywhere, with [`HtmlOptions`] for its size and for what is hidden at first.
+//!
+//! Pictures are drawn and made small from the frames that were inspected, on the workers and without a second read, in
+//! the hook of [`InspectBatch::with_panels`](panelqc::InspectBatch::with_panels).
 //!
 //! With the feature `eval` an [`HtmlLabel`] is made from a label of `panelqc-eval`.
 //!
@@ -15,22 +18,23 @@
 //! # let (image, out) = (dir.path().join("cell.png"), dir.path());
 //! # panelqc::image::GrayImage::from_pixel(300, 300, panelqc::image::Luma([120])).save(&image)?;
 //! # let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/solar-cell");
-//! use panelqc::{Frame, FrameLimits, Inspector, Model, Panel};
-//! use panelqc_report::{CsvWriter, HtmlOptions, HtmlReport, Overlay};
+//! use panelqc::{Frame, FrameLimits, Inspector, Model, Panel, PanelRecord};
+//! use panelqc_report::{CsvWriter, HtmlOptions, HtmlPicture, HtmlReport, Overlay};
 //!
 //! let inspector = Inspector::builder(Model::load(package)?).build()?;
 //! let frame = Frame::load(&image, &FrameLimits::default())?;
 //! let report = inspector.inspect(&Panel::new("cell", frame.clone()))?;
-//!
-//! let mut table = CsvWriter::new(std::fs::File::create(out.join("results.csv"))?)?;
-//! table.write(&report)?;
-//! table.finish()?;
-//!
 //! Overlay::new()?.save(&frame, 0, &report, &out.join("cell-result.png"))?;
 //!
+//! let record = PanelRecord::from(report);
+//! let mut table = CsvWriter::new(std::fs::File::create(out.join("results.csv"))?)?;
+//! table.write(&record)?;
+//! table.finish()?;
+//!
 //! let options = HtmlOptions::new(&inspector.model().manifest().output, inspector.policy());
+//! let picture = HtmlPicture::new(&frame, options.max_edge)?;
 //! let mut page = HtmlReport::new("night shift", options);
-//! page.add(&report, None, &[frame])?;
+//! page.add(&record, None, vec![picture])?;
 //! page.save(out.join("report.html"))?;
 //! # assert!(out.join("report.html").is_file() && out.join("cell-result.png").is_file());
 //! # Ok(())
@@ -47,6 +51,6 @@ mod writer;
 
 pub use coco::CocoWriter;
 pub use csv::CsvWriter;
-pub use html::{HtmlLabel, HtmlOptions, HtmlReport};
+pub use html::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport};
 pub use overlay::Overlay;
 pub use writer::ReportWriter;

@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 
-use panelqc::{JsonlWriter, PanelReport};
+use panelqc::{JsonlWriter, PanelRecord};
 
 /// Writes the results of a run, one panel after the other, in the order in which they are given.
 ///
@@ -18,16 +18,16 @@ use panelqc::{JsonlWriter, PanelReport};
 /// ```
 /// use std::io;
 ///
-/// use panelqc::{JsonlWriter, PanelReport};
+/// use panelqc::{JsonlWriter, PanelRecord};
 /// use panelqc_report::{CsvWriter, ReportWriter};
 ///
 /// fn writer(csv: bool) -> io::Result<Box<dyn ReportWriter>> {
 ///     Ok(if csv { Box::new(CsvWriter::new(io::stdout())?) } else { Box::new(JsonlWriter::new(io::stdout())) })
 /// }
 ///
-/// fn write_all(reports: &[PanelReport], mut writer: Box<dyn ReportWriter>) -> io::Result<()> {
-///     for report in reports {
-///         writer.write(report)?;
+/// fn write_all(records: &[PanelRecord], mut writer: Box<dyn ReportWriter>) -> io::Result<()> {
+///     for record in records {
+///         writer.write(record)?;
 ///     }
 ///     writer.finish()
 /// }
@@ -40,7 +40,7 @@ pub trait ReportWriter {
     ///
     /// # Errors
     /// Those of the underlying writer.
-    fn write(&mut self, report: &PanelReport) -> io::Result<()>;
+    fn write(&mut self, record: &PanelRecord) -> io::Result<()>;
 
     /// Writes what ends the format, if anything does, and flushes. It takes the writer: nothing can follow.
     ///
@@ -50,8 +50,8 @@ pub trait ReportWriter {
 }
 
 impl<W: Write> ReportWriter for JsonlWriter<W> {
-    fn write(&mut self, report: &PanelReport) -> io::Result<()> {
-        JsonlWriter::write(self, report)
+    fn write(&mut self, record: &PanelRecord) -> io::Result<()> {
+        JsonlWriter::write(self, record)
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {

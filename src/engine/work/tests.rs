@@ -1,8 +1,9 @@
 use super::*;
 use crate::defect::Defect;
-use crate::engine::Inspector;
+use crate::engine::{FailedPanel, Inspector, PanelRecord};
 use crate::error::ErrorKind;
 use crate::frame::{PixelFormat, PixelView};
+use crate::judge::Verdict;
 
 fn mono8(side: u32, pixels: Vec<u8>) -> Result<Frame<'static>> {
     Frame::new(Size::new(side, side), PixelFormat::Mono8, pixels)
@@ -119,7 +120,12 @@ fn a_panel_from_memory_comes_back_with_its_error() {
     let inspector = Inspector::builder(model).threads(1).build().unwrap();
     // The model compares, and there is nothing to compare with.
     let lonely = Panel::new("lonely", mono8(640, vec![9; 640 * 640]).unwrap());
+    let lonely = lonely.with_tag("lot", "7");
     let failed = inspector.inspect_batch([lonely.clone()]).next().unwrap().unwrap_err();
+    let record = PanelRecord::from(&failed);
+    assert_eq!((record.verdict(), record.score(), record.tags()["lot"].as_str()), (Verdict::Review, None, "7"));
+    assert_eq!(record.failed().and_then(FailedPanel::kind), Some(ErrorKind::MissingReference));
+    assert_eq!(record.frames(), [FrameInfo::new(Size::new(640, 640)).with_bits(8)]);
     assert_eq!(failed.into_panel(), Some(lonely));
 }
 

@@ -164,7 +164,7 @@ pub(super) struct Text {
 
 impl Policy {
     /// The policy of a model that comes without one: any defect that the manifest reports fails the panel.
-    pub(crate) fn of_manifest(output: &OutputConfig) -> Self {
+    pub fn of_manifest(output: &OutputConfig) -> Self {
         let limits = |confidence: f32| Limits { review: confidence, fail: confidence };
         Policy {
             name: "manifest".to_owned(),

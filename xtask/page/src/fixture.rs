@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
+use panelqc::{Frame, Inspector, Kind, Model, Panel, PanelInput, PanelRecord, PixelFormat, Policy, Size};
 use panelqc_eval::dataset::{DataFormat, read_deeppcb, templates};
-use panelqc_eval::metrics::Evaluation;
-use panelqc::{Frame, Inspector, Kind, Model, Panel, PanelInput, PanelReport, PixelFormat, Policy, Size};
-use panelqc_report::{HtmlLabel, HtmlOptions, HtmlReport};
+use panelqc_eval::metrics::{Evaluation, EvaluationOptions};
+use panelqc_report::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport};
 
 use super::browser::Failure;
 
@@ -18,10 +18,13 @@ mod render;
 /// What ends a script, an attribute and a line where it is taken for markup.
 pub(crate) const NASTY: &str = "<script>alert(1)</script>\"&'";
 
+/// Long edge of the pictures, as `panelqc inspect` makes them.
+const EDGE: u32 = 640;
+
 /// Panels with their labels and frames.
 pub(crate) struct Fixture {
     inspector: Inspector,
-    pub(crate) panels: Vec<(PanelReport, Option<HtmlLabel>, Vec<Frame<'static>>)>,
+    pub(crate) panels: Vec<(PanelRecord, Option<HtmlLabel>, Vec<Frame<'static>>)>,
 }
 
 impl Fixture {
@@ -66,18 +69,18 @@ impl Fixture {
             labels.push((number != 13).then(|| HtmlLabel::new(!good && number != 20)));
             frames.push(if number == 11 { Vec::new() } else { panel.frames().to_vec() });
         }
-        let reports = inspector.inspect_batch(inputs.into_iter().map(PanelInput::from));
-        let reports: Vec<PanelReport> = reports.map(|r| r.unwrap_or_else(|failed| failed.to_report())).collect();
-        let panels =
-            reports.into_iter().zip(labels).zip(frames).map(|((report, label), frames)| (report, label, frames));
-        Ok(Fixture { panels: panels.collect(), inspector })
+        let records = inspector.inspect_batch(inputs.into_iter().map(PanelInput::from)).map(PanelRecord::from);
+        let panels = records.zip(labels).zip(frames).map(|((record, label), frames)| (record, label, frames));
+        let panels = panels.collect();
+        Ok(Fixture { panels, inspector })
     }
 
     /// Writes the page of the boards.
     pub(crate) fn boards(&self, path: PathBuf) -> Result<PathBuf, Failure> {
         let mut page = HtmlReport::new(format!("boards of {NASTY}"), self.options());
-        for (report, label, frames) in &self.panels {
-            page.add(report, label.as_ref(), frames)?;
+        for (record, label, frames) in &self.panels {
+            let pictures = frames.iter().map(|frame| HtmlPicture::new(frame, EDGE)).collect::<Result<_, _>>()?;
+            page.add(record, label.as_ref(), pictures)?;
         }
         page.save(&path)?;
         Ok(path)
@@ -111,14 +114,15 @@ impl Fixture {
         let pcb = root.join("models/pcb");
         let policy = Policy::load(pcb.join("policy.toml"))?;
         let inspector = Inspector::builder(Model::load(&pcb)?).policy(policy).floor(0.01).build()?;
-        let reports = inspector.inspect_batch(samples.iter().map(|s| s.files.clone()));
-        let reports: Vec<PanelReport> = reports.map(|r| r.unwrap_or_else(|failed| failed.to_report())).collect();
+        let results = inspector.inspect_batch(samples.iter().map(|s| s.files.clone()));
+        let records: Vec<PanelRecord> = results.map(PanelRecord::from).collect();
         let options = HtmlOptions::new(&inspector.model().manifest().output, inspector.policy());
         let mut page = HtmlReport::new("measured", options);
-        for (sample, report) in samples.iter().zip(&reports) {
-            page.add(report, Some(&HtmlLabel::from(&sample.label)), &[])?;
+        for (sample, record) in samples.iter().zip(&records) {
+            page.add(record, Some(&HtmlLabel::from(&sample.label)), Vec::new())?;
         }
-        page.evaluation(&Evaluation::new(&inspector, DataFormat::Deeppcb, &samples, &reports, 1.0))?;
+        let measured = EvaluationOptions::from(&inspector).with_protocol(DataFormat::Deeppcb);
+        page.evaluation(&Evaluation::new(measured, &samples, &records, 1.0))?;
         page.save(&path)?;
         Ok(path)
     }
@@ -126,11 +130,15 @@ impl Fixture {
     /// Writes a page of `count` panels with large pictures that compress badly.
     pub(crate) fn many(&self, count: usize, path: PathBuf) -> Result<PathBuf, Failure> {
         let mut page = HtmlReport::new(format!("{count} panels"), self.options());
-        let noisy: Vec<Frame> = (0..30).map(noise).collect::<Result<_, _>>()?;
-        for (number, ((report, ..), frame)) in self.panels.iter().zip(&noisy).cycle().take(count).enumerate() {
-            let mut line = serde_json::to_value(report)?;
-            line["panel"] = format!("panel {number:04}").into();
-            page.add_line(&line.to_string(), None, std::slice::from_ref(frame))?;
+        let noisy: Vec<Frame<'static>> = (0..30).map(noise).collect::<Result<_, _>>()?;
+        for (number, ((record, ..), frame)) in self.panels.iter().zip(&noisy).cycle().take(count).enumerate() {
+            let mut record = record.clone();
+            let id = format!("panel {number:04}");
+            match &mut record {
+                PanelRecord::Inspected(report) => report.panel = id,
+                PanelRecord::Failed(failed) => failed.panel = id,
+            }
+            page.add(&record, None, vec![HtmlPicture::new(frame, EDGE)?])?;
         }
         page.save(&path)?;
         Ok(path)

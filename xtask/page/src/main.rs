@@ -137,7 +137,7 @@ fn count(fixture: &Fixture, wanted: impl Fn(&Panel) -> bool) -> u64 {
     fixture.panels.iter().filter(|panel| wanted(panel)).count() as u64
 }
 
-type Panel = (panelqc::PanelReport, Option<panelqc_report::HtmlLabel>, Vec<panelqc::Frame<'static>>);
+type Panel = (panelqc::PanelRecord, Option<panelqc_report::HtmlLabel>, Vec<panelqc::Frame<'static>>);
 
 /// The number of panels that the page says it shows.
 fn shows(page: &Page, panels: u64) -> Result<(), Failure> {
@@ -180,7 +180,7 @@ fn filters(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
     let all = count(fixture, |_| true);
     shows(page, all)?;
     for verdict in [Verdict::Pass, Verdict::Review, Verdict::Fail] {
-        let of = count(fixture, |(report, ..)| report.verdict == verdict);
+        let of = count(fixture, |(report, ..)| report.verdict() == verdict);
         if of == 0 || of == all {
             return Err(format!("the test needs panels of every verdict, found {of} of {verdict}").into());
         }
@@ -194,24 +194,24 @@ fn filters(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
     let kind = "short";
     page.value(&format!("(byId('by-kind').value = {kind:?}, byId('by-kind').dispatchEvent(new Event('change')))"))?;
     let sure = |d: &panelqc::Defect| d.kind.as_str() == kind && d.confidence.get() >= 0.38;
-    shows(page, count(fixture, |(report, ..)| report.defects.iter().any(sure)))?;
+    shows(page, count(fixture, |(report, ..)| report.defects().iter().any(sure)))?;
     page.click("#reset")?;
     shows(page, all)?;
     page.click("#by-text")?;
     page.write("BOARD 2")?;
-    shows(page, count(fixture, |(report, ..)| report.panel.contains("board 2")))?;
+    shows(page, count(fixture, |(report, ..)| report.panel().contains("board 2")))?;
     page.click("#reset")?;
     page.expect("byId('by-text').value", "")?;
     page.value("(byId('by-confidence').value = 0.5, byId('by-confidence').dispatchEvent(new Event('input')))")?;
     let sure = |d: &panelqc::Defect| d.confidence.get() >= 0.5;
-    shows(page, count(fixture, |(report, ..)| report.defects.iter().any(sure)))?;
+    shows(page, count(fixture, |(report, ..)| report.defects().iter().any(sure)))?;
     page.click("#reset")?;
     // The table of labels against verdicts leads to its panels.
     page.click("td button[title^='good, passed']")?;
     let good = |label: &Option<panelqc_report::HtmlLabel>| label.as_ref().is_some_and(|label| !label.defective);
-    shows(page, count(fixture, |(report, label, _)| good(label) && report.verdict == Verdict::Pass))?;
+    shows(page, count(fixture, |(report, label, _)| good(label) && report.verdict() == Verdict::Pass))?;
     // And the figures are those of the labels.
-    let missed = count(fixture, |(r, l, _)| l.as_ref().is_some_and(|l| l.defective) && r.verdict == Verdict::Pass);
+    let missed = count(fixture, |(r, l, _)| l.as_ref().is_some_and(|l| l.defective) && r.verdict() == Verdict::Pass);
     page.expect("rates.miss.count", missed)?;
     page.expect("rates.miss.of", count(fixture, |(_, l, _)| l.as_ref().is_some_and(|l| l.defective)))
 }
@@ -222,7 +222,8 @@ fn sorting(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
         let names = page.value("[...document.querySelectorAll('.card .name')].map((name) => name.textContent)")?;
         Ok(serde_json::from_value(names)?)
     };
-    let mut expected: Vec<_> = fixture.panels.iter().map(|(report, ..)| (report.score, report.panel.clone())).collect();
+    let mut expected: Vec<_> =
+        fixture.panels.iter().map(|(report, ..)| (report.score(), report.panel().to_owned())).collect();
     expected.sort_by(|a, b| b.0.unwrap_or(-1.0).total_cmp(&a.0.unwrap_or(-1.0)));
     let scores: Vec<_> = expected.iter().map(|(score, _)| *score).collect();
     let score_of = |name: &String| expected.iter().find(|(_, panel)| panel == name).and_then(|(score, _)| *score);
@@ -243,11 +244,11 @@ fn zoom(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
     page.click(".card")?;
     page.expect("byId('zoom').open", true)?;
     let name = page.value("byId('zoom-title').textContent")?;
-    let Some((report, ..)) = fixture.panels.iter().find(|(report, ..)| name == report.panel.as_str()) else {
+    let Some((report, ..)) = fixture.panels.iter().find(|(report, ..)| name == report.panel()) else {
         return Err(format!("no panel {name}").into());
     };
     let boxes = |least: f32| {
-        report.defects.iter().filter(|d| d.confidence.get() >= least && d.frame.unwrap_or(0) == 0).count() as u64
+        report.defects().iter().filter(|d| d.confidence.get() >= least && d.frame.unwrap_or(0) == 0).count() as u64
     };
     let drawn = "document.querySelectorAll('#stage rect.line').length";
     let tags = "document.querySelectorAll('#stage .tag').length";
@@ -255,7 +256,7 @@ fn zoom(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
     page.expect(tags, boxes(0.38))?;
     page.until("document.querySelector('#stage img').naturalWidth === 640")?;
     // A box lies where the defect is, whatever the size of the window.
-    let first = report.defects[0].bbox;
+    let first = report.defects()[0].bbox;
     page.expect("document.querySelector('#stage svg').getAttribute('viewBox')", "0 0 640 640")?;
     page.expect(
         &format!(
@@ -325,7 +326,7 @@ fn keyboard(page: &Page, _: &Fixture) -> Result<(), Failure> {
 }
 
 fn review(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
-    let waiting = count(fixture, |(report, ..)| report.verdict == Verdict::Review);
+    let waiting = count(fixture, |(report, ..)| report.verdict() == Verdict::Review);
     page.expect("byId('reviewed').textContent", format!("0 of {waiting} reviewed"))?;
     page.click("#start")?;
     let mut order = Vec::new();
@@ -343,7 +344,7 @@ fn review(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
     let decisions = Decisions::load(page.download("decisions.json")?)?;
     let first = &fixture.panels[0].0;
     let stated = (decisions.model(), decisions.manifest(), decisions.policy(), decisions.panels());
-    let expected = (&*first.trace.model, &*first.trace.manifest, first.trace.policy.as_deref());
+    let expected = (&*first.trace().model, &*first.trace().manifest, first.trace().policy.as_deref());
     if stated != (Some(expected.0), Some(expected.1), expected.2, fixture.panels.len() as u64) {
         return Err(format!("the file says it is of {stated:?}").into());
     }
@@ -386,6 +387,6 @@ fn print(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
     // Every picture was there to be printed.
     page.expect(
         "document.querySelectorAll('.card .picture').length",
-        count(fixture, |(report, _, frames)| report.trace.version != "" && !frames.is_empty()),
+        count(fixture, |(report, _, frames)| !report.trace().version.is_empty() && !frames.is_empty()),
     )
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::overlap::{Shape, Truths};
 use super::thin::thin;
-use crate::dataset::Truth;
+use crate::dataset::{DataFormat, Truth};
 
 /// When a detection is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,12 @@ pub enum Protocol {
     /// IoU of at least 0.5; each detection, the surest first, takes the free truth of its kind that it overlaps most.
     /// What finds only a truth that is to be ignored counts neither way.
     Coco,
+}
+
+impl From<DataFormat> for Protocol {
+    fn from(format: DataFormat) -> Self {
+        if format == DataFormat::Deeppcb { Protocol::Deeppcb } else { Protocol::Coco }
+    }
 }
 
 impl Protocol {

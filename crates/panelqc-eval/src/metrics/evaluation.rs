@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use panelqc::{Defect, Inspector, Kind, OutputConfig, PanelReport, Size, Status, Task, Timings, Trace, Verdict};
+use panelqc::{Defect, Kind, OutputConfig, PanelRecord, PanelReport, Task, Timings, Trace, Verdict};
 use serde::Serialize;
 
 use super::classification::{Confusion, auroc, average_precision};
@@ -8,6 +8,7 @@ use super::coco::{AverageRecall, BySize, CocoScores};
 use super::detection::{CurvePoint, DetectionScores, KindScores, Protocol, detection_scores};
 use super::kinds::KindConfusion;
 use super::latency::StageTimes;
+use super::options::EvaluationOptions;
 use super::outcome::PanelOutcome;
 use super::overlap::{Shape, Truths};
 use super::pixels::PixelScores;
@@ -15,7 +16,7 @@ use super::rate::Rate;
 use super::reliability::{RiskCoverage, calibration_error};
 use super::segments::{PixelOverlap, SegmentScores};
 use super::verdicts::VerdictRates;
-use crate::dataset::{DataFormat, Label, Sample, Truth};
+use crate::dataset::{Label, Sample, Truth};
 
 /// The name of good panels in a [`KindConfusion`] of classes.
 const GOOD: &str = "good";
@@ -140,7 +141,8 @@ pub struct Evaluation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ms: Option<StageTimes>,
     /// Panels a second, all threads together, from the first image read to the last verdict.
-    pub images_per_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images_per_s: Option<f64>,
     /// What the numbers were made with; `image` is null.
     pub trace: Option<Trace>,
     /// Curves to draw.
@@ -151,18 +153,11 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Measures results of `inspector`, in the order of `samples`, that took `seconds` in all: [`Evaluator`] in one
-    /// step.
-    pub fn new(
-        inspector: &Inspector,
-        format: DataFormat,
-        samples: &[Sample],
-        reports: &[PanelReport],
-        seconds: f64,
-    ) -> Self {
-        let mut evaluator = Evaluator::new(inspector, format);
-        for (sample, report) in samples.iter().zip(reports) {
-            evaluator.add(sample.clone(), report.clone());
+    /// Measures results, in the order of `samples`, that took `seconds` in all: [`Evaluator`] in one step.
+    pub fn new(options: EvaluationOptions, samples: &[Sample], records: &[PanelRecord], seconds: f64) -> Self {
+        let mut evaluator = Evaluator::new(options);
+        for (sample, record) in samples.iter().zip(records) {
+            evaluator.add(sample.clone(), record.clone());
         }
         evaluator.finish(seconds)
     }
@@ -181,25 +176,26 @@ pub struct Curves {
 /// For detection the results have to reach down to a low confidence (0.01), or the average precision comes out too low;
 /// for classes down to 0. Pixels are measured where the inspector [keeps maps](panelqc::InspectorBuilder::keep_maps).
 #[derive(Debug)]
-pub struct Evaluator<'a> {
-    inspector: &'a Inspector,
-    protocol: Protocol,
+pub struct Evaluator {
+    options: EvaluationOptions,
     samples: Vec<Sample>,
-    reports: Vec<PanelReport>,
+    records: Vec<PanelRecord>,
     /// Made when the first map comes.
     pixels: Option<PixelScores>,
 }
 
-impl<'a> Evaluator<'a> {
-    /// For results of `inspector` on data of `format`, which decides when a detection is right.
-    pub fn new(inspector: &'a Inspector, format: DataFormat) -> Self {
-        let protocol = if format == DataFormat::Deeppcb { Protocol::Deeppcb } else { Protocol::Coco };
-        Evaluator { inspector, protocol, samples: Vec::new(), reports: Vec::new(), pixels: None }
+impl Evaluator {
+    /// For results that were made, and are judged, as `options` say.
+    pub fn new(options: EvaluationOptions) -> Self {
+        Evaluator { options, samples: Vec::new(), records: Vec::new(), pixels: None }
     }
 
     /// Adds a panel. The report's maps are counted and dropped, so that memory does not grow with them.
-    pub fn add(&mut self, sample: Sample, mut report: PanelReport) {
-        let maps = std::mem::take(&mut report.maps);
+    pub fn add(&mut self, sample: Sample, mut record: PanelRecord) {
+        let maps = match &mut record {
+            PanelRecord::Inspected(report) => std::mem::take(&mut report.maps),
+            PanelRecord::Failed(_) => Vec::new(),
+        };
         let masks = || truths(&sample).iter().filter_map(|truth| truth.mask.as_ref());
         // Without its masks a defective panel's pixels would count as good.
         if !sample.label.is_defective() || masks().next().is_some() {
@@ -208,7 +204,7 @@ impl<'a> Evaluator<'a> {
             }
         }
         self.samples.push(sample);
-        self.reports.push(report);
+        self.records.push(record);
     }
 
     /// The panels so far, in order.
@@ -217,41 +213,39 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Their results, in the same order.
-    pub fn reports(&self) -> &[PanelReport] {
-        &self.reports
+    pub fn records(&self) -> &[PanelRecord] {
+        &self.records
     }
 
     fn inspected(&self) -> impl Iterator<Item = (&Sample, &PanelReport)> {
-        self.samples.iter().zip(&self.reports).filter(|(_, report)| report.status == Status::Ok)
+        self.samples.iter().zip(&self.records).filter_map(|(sample, record)| Some((sample, record.report()?)))
     }
 
-    /// The numbers of all panels, which took `seconds` in all.
+    /// The numbers of all panels, which took `seconds` in all; 0 for results that another run has stored.
     pub fn finish(&self, seconds: f64) -> Evaluation {
-        let manifest = self.inspector.model().manifest();
-        let output = &manifest.output;
-        let pairs = || self.samples.iter().zip(&self.reports);
-        let scores = || self.inspected().filter_map(|(s, r)| Some((r.score?, s.label.is_defective())));
-        let verdicts = VerdictRates::new(pairs().map(|(s, r)| (s.label.is_defective(), r.verdict)));
-        let timings: Vec<Timings> = self.reports.iter().filter_map(|r| r.ms).collect();
+        let EvaluationOptions { task, ref output, protocol, .. } = self.options;
+        let pairs = || self.samples.iter().zip(&self.records);
+        let scores = || self.inspected().map(|(s, r)| (r.score, s.label.is_defective()));
+        let verdicts = VerdictRates::new(pairs().map(|(s, r)| (s.label.is_defective(), r.verdict())));
+        let timings: Vec<Timings> = self.records.iter().filter_map(PanelRecord::ms).collect();
 
         let located = self.samples.iter().any(|s| matches!(s.label, Label::Boxes(_)));
-        let images: Vec<Truths> = pairs().map(|(s, r)| Truths { truth: truths(s), found: &r.defects }).collect();
+        let images: Vec<Truths> = pairs().map(|(s, r)| Truths { truth: truths(s), found: r.defects() }).collect();
         let kinds = self.kinds(output);
         let masked = located && self.samples.iter().flat_map(truths).all(|truth| truth.mask.is_some());
-        let detects = located && matches!(manifest.task, Task::Detect | Task::Instance);
-        let detection =
-            detects.then(|| self.detection(&images, &kinds, masked && manifest.task == Task::Instance, output));
-        let segments = (masked && matches!(manifest.task, Task::Segment | Task::Instance))
+        let detects = located && matches!(task, Task::Detect | Task::Instance);
+        let detection = detects.then(|| self.detection(&images, &kinds, masked && task == Task::Instance, output));
+        let segments = (masked && matches!(task, Task::Segment | Task::Instance))
             .then(|| SegmentScores::new(&images, &kinds, |kind| output.confidence_of(kind)))
             .flatten();
 
-        let judged = !detects && manifest.task != Task::Segment;
+        let judged = !detects && task != Task::Segment;
         let confusion_of = |sure: bool| {
             let mut confusion = Confusion::default();
             for (sample, report) in self.inspected() {
                 let is_sure = !matches!(sample.label, Label::Probability(p) if p != 0.0 && p != 1.0);
-                if let Some(score) = report.score.filter(|_| is_sure || !sure) {
-                    confusion.add(sample.label.is_defective(), score >= output.confidence);
+                if is_sure || !sure {
+                    confusion.add(sample.label.is_defective(), report.score >= output.confidence);
                 }
             }
             (judged && confusion != Confusion::default()).then_some(confusion)
@@ -259,18 +253,18 @@ impl<'a> Evaluator<'a> {
         let confusion = confusion_of(false);
         let accuracy = confusion.map(|c| c.accuracy());
         let unsure = self.samples.iter().any(|s| matches!(s.label, Label::Probability(_)));
-        let classes = (judged && manifest.task == Task::Classify).then(|| self.classes(output));
+        let classes = (judged && task == Task::Classify).then(|| self.classes(output));
 
         let detected = detection.as_ref();
-        let panels = pairs().enumerate().map(|(i, (sample, report))| {
+        let panels = pairs().enumerate().map(|(i, (sample, record))| {
             let counts = detected.and_then(|d| d.own.per_image.get(i).copied());
-            PanelOutcome::new(sample, report, output.confidence, counts)
+            PanelOutcome::new(sample, record, output.confidence, counts)
         });
         Evaluation {
-            images: self.reports.len() as u64,
-            errors: self.reports.iter().filter(|r| r.status == Status::Error).count() as u64,
+            images: self.records.len() as u64,
+            errors: self.records.iter().filter(|r| !r.is_inspected()).count() as u64,
             iou: detected.map(|d| d.own.iou),
-            map: detected.and_then(|d| if self.protocol == Protocol::Deeppcb { Some(d.own.map) } else { d.coco.map }),
+            map: detected.and_then(|d| if protocol == Protocol::Deeppcb { Some(d.own.map) } else { d.coco.map }),
             map50: detected.and_then(|d| d.coco.map50),
             map75: detected.and_then(|d| d.coco.map75),
             ap_by_size: detected.map(|d| d.coco.ap_by_size).filter(|sizes| *sizes != BySize::default()),
@@ -301,15 +295,14 @@ impl<'a> Evaluator<'a> {
             review: verdicts.review,
             decided: verdicts.decided,
             decided_right: verdicts.decided_right,
-            defect_miss: (located && manifest.task != Task::Classify && manifest.task != Task::Anomaly)
-                .then(|| self.defect_miss()),
+            defect_miss: (located && task != Task::Classify && task != Task::Anomaly).then(|| self.defect_miss()),
             risk_coverage: RiskCoverage::new(scores(), output.confidence),
             masks: detected.and_then(|d| d.masks.clone()),
-            per_kind: detected.map(|d| d.per_kind(self.protocol)).unwrap_or_default(),
+            per_kind: detected.map(|d| d.per_kind(protocol)).unwrap_or_default(),
             ms: StageTimes::new(&timings),
-            images_per_s: if seconds > 0.0 { self.reports.len() as f64 / seconds } else { 0.0 },
-            trace: self.reports.first().map(|r| {
-                let mut trace = r.trace.clone();
+            images_per_s: (seconds > 0.0).then(|| self.records.len() as f64 / seconds),
+            trace: self.records.first().map(|r| {
+                let mut trace = r.trace().clone();
                 trace.image = None;
                 trace
             }),
@@ -331,10 +324,10 @@ impl<'a> Evaluator<'a> {
 
     fn detection(&self, images: &[Truths<'_>], kinds: &[Kind], masks: bool, output: &OutputConfig) -> Detection {
         Detection {
-            own: detection_scores(images, kinds, self.protocol, output.confidence),
+            own: detection_scores(images, kinds, self.options.protocol, output.confidence),
             coco: CocoScores::new(images, kinds, Shape::Box),
             masks: masks.then(|| CocoScores::new(images, kinds, Shape::Mask)),
-            confusion: KindConfusion::of_detections(images, kinds, self.protocol, output.confidence),
+            confusion: KindConfusion::of_detections(images, kinds, self.options.protocol, output.confidence),
         }
     }
 
@@ -347,7 +340,7 @@ impl<'a> Evaluator<'a> {
                 Some(kind) if named => kind,
                 Some(_) => Kind::from(DEFECTIVE),
             };
-            let called = report.score.is_some_and(|score| score >= output.confidence);
+            let called = report.score >= output.confidence;
             let found = report.defects.first().map(|defect| defect.kind.clone()).filter(|_| called);
             let truth = sample.label.kinds().into_iter().next();
             let truth = truth.or_else(|| sample.label.is_defective().then(|| Kind::from(DEFECTIVE)));
@@ -357,7 +350,7 @@ impl<'a> Evaluator<'a> {
 
     /// Mean over the kinds that some panels have and others have not; `None` for fewer than two.
     fn auroc_kinds(&self) -> Option<f64> {
-        let kinds = self.kinds(&self.inspector.model().manifest().output);
+        let kinds = self.kinds(&self.options.output);
         let areas = kinds.iter().filter_map(|kind| {
             auroc(self.inspected().map(|(sample, report)| {
                 let of_kind = report.defects.iter().filter(|d| d.kind == *kind);
@@ -370,15 +363,14 @@ impl<'a> Evaluator<'a> {
     }
 
     fn defect_miss(&self) -> Rate {
-        let judge = self.inspector.judge();
+        let EvaluationOptions { judge, protocol, .. } = &self.options;
         let (mut missed, mut all) = (0, 0);
         for (sample, report) in self.inspected() {
-            let Some((width, height)) = report.width.zip(report.height) else { continue };
-            let size = Size::new(width, height);
-            let noticed = |d: &&Defect| judge.judge(std::slice::from_ref(*d), &[size]).verdict != Verdict::Pass;
+            let sizes = report.sizes();
+            let noticed = |d: &&Defect| judge.judge(std::slice::from_ref(*d), &sizes).verdict != Verdict::Pass;
             let found: Vec<&Defect> = report.defects.iter().filter(noticed).collect();
             for truth in truths(sample).iter().filter(|truth| !truth.ignore) {
-                let finds = |shape: Shape, d: &Defect| self.protocol.accepts(shape.overlap(truth, d));
+                let finds = |shape: Shape, d: &Defect| protocol.accepts(shape.overlap(truth, d));
                 all += 1;
                 missed += u64::from(!found.iter().any(|d| finds(Shape::Box, d) || finds(Shape::Mask, d)));
             }
@@ -412,5 +404,38 @@ impl Detection {
             }
         }
         per_kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use panelqc::{Confidence, FrameInfo, Manifest, PanelFiles, PixelBox, Policy, Preprocess, Size};
+
+    use super::*;
+
+    #[test]
+    fn a_defect_on_a_later_frame_is_noticed_only_where_the_policy_notices_it() {
+        // Fails what lies within 5 px of a frame's border, and nothing else.
+        let rules = "schema = 1\nname = \"t\"\n[default]\nreview = 0.9\nfail = 0.9\n[zones.rim]\nmargin = { px = 5 }\n\
+                     [[rules]]\nname = \"rim\"\nzones = [\"rim\"]\nconfidence = 0.1\nverdict = \"fail\"\n";
+        let output = OutputConfig::new(vec!["a".into()]);
+        let manifest = Manifest::new("m", Task::Detect, Preprocess::new(Size::new(64, 64)), output);
+        let policy = Policy::parse(rules, Path::new("p.toml")).unwrap();
+        let missed = |bbox: PixelBox| {
+            let sample = Sample {
+                files: PanelFiles::from_files("p", vec!["0.png".into(), "1.png".into()]),
+                label: Label::Boxes(vec![Truth::new("a".into(), bbox)]),
+            };
+            let found = Defect::new("a".into(), Confidence::new(0.5).unwrap(), bbox).on_frame(1);
+            let report = PanelReport::new("p", FrameInfo::new(Size::new(400, 200)), Trace::new("m", "f"))
+                .with_frame(FrameInfo::new(Size::new(100, 80)))
+                .with_defects(vec![found]);
+            let options = EvaluationOptions::new(&manifest).with_judge(policy.clone());
+            Evaluation::new(options, &[sample], &[report.into()], 0.0).defect_miss.unwrap().count
+        };
+        assert_eq!(missed(PixelBox::new(40.0, 40.0, 50.0, 50.0)), 1, "in the middle of the second frame");
+        assert_eq!(missed(PixelBox::new(88.0, 40.0, 98.0, 50.0)), 0, "at its border");
     }
 }

@@ -8,6 +8,7 @@ mod detection;
 mod evaluation;
 mod kinds;
 mod latency;
+mod options;
 mod outcome;
 mod overlap;
 mod pixels;
@@ -24,6 +25,7 @@ pub use detection::{Counts, CurvePoint, DetectionScores, KindScores, Protocol, d
 pub use evaluation::{Curves, Evaluation, Evaluator};
 pub use kinds::KindConfusion;
 pub use latency::{PERSON_MS, Percentiles, StageTimes};
+pub use options::EvaluationOptions;
 pub use outcome::PanelOutcome;
 pub use overlap::{Shape, Truths};
 pub use pixels::PixelScores;

@@ -1,4 +1,4 @@
-use panelqc::{PanelReport, Verdict};
+use panelqc::{PanelRecord, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::detection::Counts;
@@ -24,15 +24,15 @@ pub struct PanelOutcome {
 }
 
 impl PanelOutcome {
-    /// That of `report`, called defective from `confidence` on.
-    pub(super) fn new(sample: &Sample, report: &PanelReport, confidence: f32, counts: Option<Counts>) -> Self {
+    /// That of `record`, called defective from `confidence` on.
+    pub(super) fn new(sample: &Sample, record: &PanelRecord, confidence: f32, counts: Option<Counts>) -> Self {
         let defective = sample.label.is_defective();
         PanelOutcome {
             id: sample.files.id.clone(),
             defective,
-            score: report.score,
-            verdict: report.verdict,
-            right: report.score.is_some_and(|score| (score >= confidence) == defective),
+            score: record.score(),
+            verdict: record.verdict(),
+            right: record.score().is_some_and(|score| (score >= confidence) == defective),
             counts,
         }
     }

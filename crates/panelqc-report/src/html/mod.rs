@@ -3,6 +3,7 @@
 #[cfg(feature = "eval")]
 mod label;
 mod picture;
+mod record;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,12 +12,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use base64::prelude::{BASE64_STANDARD, Engine};
-use panelqc::{Error, Frame, Guarantee, Kind, Limits, Mask, OutputConfig, PanelReport, PixelBox, Policy, Result, Size};
+use panelqc::{Error, Guarantee, Kind, Limits, OutputConfig, PanelRecord, PixelBox, Policy, Result};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use self::picture::Picture;
+pub use self::picture::HtmlPicture;
+use self::record::ShownRecord;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -24,10 +26,6 @@ const SCRIPTS: [&str; 3] = [include_str!("data.js"), include_str!("charts.js"), 
 
 /// Long edge, in pixels, that pictures are not made smaller than; where these do not fit either, panels have none.
 const MIN_EDGE: u32 = 64;
-/// Masks have at most this long edge, in pixels: they are laid over pictures that have hardly more.
-const MASK_EDGE: u32 = 320;
-/// Defects a panel that go onto the page, the surest first.
-const MAX_DEFECTS: usize = 100;
 
 /// What the page is to show beside the panels.
 #[derive(Debug, Clone)]
@@ -119,7 +117,7 @@ pub struct HtmlReport {
 /// One panel: what is said of it, as JSON without the closing brace, and its pictures.
 struct Entry {
     record: String,
-    pictures: Vec<Picture>,
+    pictures: Vec<HtmlPicture>,
 }
 
 impl HtmlReport {
@@ -137,40 +135,24 @@ impl HtmlReport {
         }
     }
 
-    /// Adds a panel with its label and its frames, both if there are any.
+    /// Adds a panel with its label and the pictures of its frames, both if there are any. Pictures that are larger than
+    /// those that the page has by now are made smaller.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when a picture cannot be compressed: it does not happen.
-    pub fn add(&mut self, report: &PanelReport, label: Option<&HtmlLabel>, frames: &[Frame]) -> Result<()> {
-        self.add_line(&to_json(report)?, label, frames)
-    }
-
-    /// Adds a panel from its line of `results.jsonl`, as [`HtmlReport::add`] does.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) when the line is no result of a panel, and those of
-    /// [`HtmlReport::add`].
-    pub fn add_line(&mut self, line: &str, label: Option<&HtmlLabel>, frames: &[Frame]) -> Result<()> {
-        let bad = |found: String| Error::argument(format!("expected a line of results.jsonl, found {found}"));
-        let mut record: Map<String, Value> = serde_json::from_str(line).map_err(|e| bad(e.to_string()))?;
-        if !record.get("panel").is_some_and(Value::is_string) {
-            return Err(bad("no panel id".to_owned()));
-        }
-        self.take_trace(&mut record);
-        if let Some(Value::Array(defects)) = record.get_mut("defects") {
-            let more = defects.len().saturating_sub(MAX_DEFECTS);
-            defects.truncate(MAX_DEFECTS);
-            defects.iter_mut().filter_map(Value::as_object_mut).for_each(compact);
-            if more > 0 {
-                record.insert("more".to_owned(), more.into());
-            }
-        }
-        if let Some(label) = label {
-            record.insert("label".to_owned(), serde_json::to_value(label).map_err(internal)?);
-        }
-        let mut record = escape_json(&to_json(&record)?);
+    pub fn add(
+        &mut self,
+        record: &PanelRecord,
+        label: Option<&HtmlLabel>,
+        mut pictures: Vec<HtmlPicture>,
+    ) -> Result<()> {
+        self.take_trace(record)?;
+        let shown = ShownRecord::new(record, label)?;
+        let mut record = escape_json(&serde_json::to_string(&shown).map_err(internal)?);
         record.pop();
-        let pictures = frames.iter().map(|frame| Picture::new(frame, self.edge)).collect::<Result<_>>()?;
+        for picture in &mut pictures {
+            picture.shrink(self.edge)?;
+        }
         let entry = Entry { record, pictures };
         self.bytes += entry.bytes();
         self.panels.push(entry);
@@ -231,14 +213,14 @@ impl HtmlReport {
     }
 
     /// The hashes are those of the whole page but for the image's.
-    fn take_trace(&mut self, record: &mut Map<String, Value>) {
-        let Some(Value::Object(mut trace)) = record.remove("trace") else { return };
-        if let Some(image) = trace.remove("image").filter(|image| !image.is_null()) {
-            record.insert("sha256".to_owned(), image);
-        }
+    fn take_trace(&mut self, record: &PanelRecord) -> Result<()> {
         if self.trace.is_null() {
-            self.trace = trace.into();
+            self.trace = serde_json::to_value(record.trace()).map_err(internal)?;
+            if let Some(trace) = self.trace.as_object_mut() {
+                trace.remove("image");
+            }
         }
+        Ok(())
     }
 
     /// Makes the pictures smaller until the page fits.
@@ -304,23 +286,6 @@ impl Entry {
     }
 }
 
-/// Shortens a defect: no nulls, and its mask no larger than it is shown.
-fn compact(defect: &mut Map<String, Value>) {
-    defect.retain(|_, value| !value.is_null());
-    let mask = defect.get("mask").and_then(|mask| {
-        let size = |at: usize| u32::try_from(mask["size"][at].as_u64()?).ok();
-        Mask::from_coco_counts(Size::new(size(1)?, size(0)?), mask["counts"].as_str()?)
-    });
-    match mask.map(|mask| serde_json::to_value(mask.shrink(MASK_EDGE))) {
-        Some(Ok(mask)) => defect.insert("mask".to_owned(), mask),
-        _ => defect.remove("mask"),
-    };
-}
-
-fn to_json(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(internal)
-}
-
 fn internal(error: serde_json::Error) -> Error {
     Error::internal(error.to_string())
 }
@@ -365,21 +330,25 @@ fn shown(guarantee: &Guarantee) -> io::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use panelqc::PixelFormat;
+    use panelqc::{
+        Confidence, Defect, ErrorKind, FailedPanel, Frame, FrameInfo, Mask, PanelReport, PixelFormat, Size, Trace,
+        Verdict,
+    };
 
     const NASTY: &str = "<script>alert(1)</script>\"&'\u{2028}--><!--";
 
-    fn line(panel: &str, more: &Value) -> String {
-        let mut line = json!({
-            "panel": panel, "image": format!("{panel}.png"), "status": "ok", "verdict": "review", "reasons": ["x >= 0.50"],
-            "defects": [], "score": 0.5, "width": 400, "height": 300,
-            "ms": {"decode": 1.0, "preprocess": 2.0, "infer": 3.0, "postprocess": 4.0},
-            "trace": {"model": "aa", "manifest": "bb", "policy": null, "image": "cc", "version": "1"},
-        });
-        for (key, value) in more.as_object().unwrap() {
-            line[key] = value.clone();
-        }
-        line.to_string()
+    fn report(panel: &str) -> PanelReport {
+        let frame = FrameInfo::new(Size::new(400, 300)).with_image(format!("{panel}.png"));
+        let trace = Trace::new("aa", "bb").with_image("cc").with_version("1");
+        PanelReport::new(panel, frame, trace).with_verdict(Verdict::Review, vec!["x >= 0.50".to_owned()])
+    }
+
+    fn defect(kind: &str) -> Defect {
+        Defect::new(kind.into(), Confidence::new(0.5).unwrap(), PixelBox::new(0.0, 0.0, 500.0, 300.0))
+    }
+
+    fn pictures(frames: &[Frame<'_>], edge: u32) -> Vec<HtmlPicture> {
+        frames.iter().map(|frame| HtmlPicture::new(frame, edge).unwrap()).collect()
     }
 
     /// A picture that no compression makes small.
@@ -417,8 +386,10 @@ mod tests {
         let mut report = HtmlReport::new(NASTY, options);
         let mut label = HtmlLabel::new(true);
         label.text = Some(NASTY.to_owned());
-        let defect = json!([{"kind": NASTY, "confidence": 0.5, "box": [1.0, 2.0, 3.0, 4.0], "area_px": 4, "area_mm2": null, "mask": null}]);
-        report.add_line(&line(NASTY, &json!({"error": NASTY, "defects": defect})), Some(&label), &[]).unwrap();
+        let found = self::report(NASTY).with_defects(vec![defect(NASTY)]);
+        report.add(&found.into(), Some(&label), Vec::new()).unwrap();
+        let failed = FailedPanel::new("b", ErrorKind::Damaged, NASTY, Trace::new("aa", "bb"));
+        report.add(&failed.into(), None, Vec::new()).unwrap();
         report.evaluation(&json!({"per_kind": {NASTY: 1}})).unwrap();
         let page = page(report);
         let block = page.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
@@ -434,7 +405,7 @@ mod tests {
             &data["kinds"][0],
             &data["guarantee"]["date"],
             &panel["panel"],
-            &panel["error"],
+            &data["panels"][1]["error"],
             &panel["label"]["text"],
             &panel["defects"][0]["kind"],
         ] {
@@ -457,7 +428,8 @@ mod tests {
             let options = HtmlOptions { max_bytes, max_edge, ..HtmlOptions::default() };
             let mut report = HtmlReport::new("t", options);
             for i in 0..panels {
-                report.add_line(&line(&format!("p{i}"), &json!({})), None, &[noise(400, 300, i)]).unwrap();
+                let pictures = pictures(&[noise(400, 300, i)], max_edge);
+                report.add(&self::report(&format!("p{i}")).into(), None, pictures).unwrap();
             }
             page(report)
         };
@@ -485,7 +457,7 @@ mod tests {
             Frame::strided(Size::new(1, 1), PixelFormat::Bgr8, vec![0u8, 0, 255, 9], 4).unwrap(),
         ];
         let mut report = HtmlReport::new("t", HtmlOptions::default());
-        report.add_line(&line("p", &json!({})), None, &frames).unwrap();
+        report.add(&self::report("p").into(), None, pictures(&frames, 640)).unwrap();
         let data = data(&page(report));
         let shades: Vec<Vec<u8>> = (0..5)
             .map(|at| {
@@ -502,9 +474,9 @@ mod tests {
     #[test]
     fn masks_and_lists_of_defects_have_a_limit() {
         let mask = Mask::from_fn(Size::new(1000, 600), |x, y| x < 500 && y < 300);
-        let defect = json!({"kind": "k", "confidence": 0.5, "box": [0, 0, 500, 300], "area_px": 150_000, "mask": mask});
         let mut report = HtmlReport::new("t", HtmlOptions::default());
-        report.add_line(&line("p", &json!({"defects": vec![defect; 130]})), None, &[]).unwrap();
+        let found = self::report("p").with_defects(vec![defect("k").with_mask(mask); 130]);
+        report.add(&found.into(), None, Vec::new()).unwrap();
         let data = data(&page(report));
         let panel = &data["panels"][0];
         assert_eq!((panel["defects"].as_array().unwrap().len(), &panel["more"]), (100, &30.into()));
@@ -512,15 +484,6 @@ mod tests {
         assert_eq!(mask["size"], json!([192, 320]));
         let small = Mask::from_coco_counts(Size::new(320, 192), mask["counts"].as_str().unwrap()).unwrap();
         assert_eq!(small.area(), 160 * 96);
-    }
-
-    #[test]
-    fn only_results_are_taken() {
-        for bad in ["", "[]", "{\"panel\": 1}", "{\"panel\": \"a\""] {
-            let mut report = HtmlReport::new("t", HtmlOptions::default());
-            let error = report.add_line(bad, None, &[]).unwrap_err().to_string();
-            assert!(error.starts_with("expected a line of results.jsonl, found "), "{error}");
-        }
     }
 
     #[test]

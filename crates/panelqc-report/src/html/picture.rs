@@ -2,22 +2,32 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, Rgb, imageops};
 use panelqc::{Error, Frame, PixelView, Result, level8};
 
+use super::MIN_EDGE;
+
 /// JPEG quality, 1 to 100: fine scratches stay, and a picture of 640 pixels has some 40 kB.
 const QUALITY: u8 = 80;
 
-/// A frame made small: JPEG, and the size of the frame itself in pixels.
-pub(super) struct Picture {
+/// A frame made small for the page: a JPEG, and the size of the frame itself. It can be made anywhere, for example on
+/// the worker that inspected the panel ([`InspectBatch::with_panels`](panelqc::InspectBatch::with_panels)), and be
+/// [added](super::HtmlReport::add) later.
+#[derive(Debug, Clone)]
+pub struct HtmlPicture {
+    /// Size of the frame in pixels.
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) jpeg: Vec<u8>,
     edge: u32,
 }
 
-impl Picture {
-    /// The frame with a long edge of at most `edge` pixels, in 8 bits.
-    pub(super) fn new(frame: &Frame<'_>, edge: u32) -> Result<Self> {
+impl HtmlPicture {
+    /// The frame with a long edge of at most `edge` pixels ([`HtmlOptions::max_edge`](super::HtmlOptions::max_edge)),
+    /// in 8 bits a channel. A smaller frame keeps its size.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when it cannot be compressed: it does not happen.
+    pub fn new(frame: &Frame<'_>, edge: u32) -> Result<Self> {
         let size = (frame.width(), frame.height());
-        let (width, height) = fitted(size, edge);
+        let (width, height) = fitted(size, edge.max(MIN_EDGE));
         // A macro, because the trait that `thumbnail` asks of a value is not public.
         macro_rules! small {
             ($pixel:ty, $view:expr) => {
@@ -48,7 +58,7 @@ impl Picture {
         });
         let small = small.ok_or_else(|| Error::internal("a frame with too few pixels".to_owned()))?;
         let jpeg = encode(&small)?;
-        Ok(Picture { width: size.0, height: size.1, jpeg, edge: small.width().max(small.height()) })
+        Ok(HtmlPicture { width: size.0, height: size.1, jpeg, edge: small.width().max(small.height()) })
     }
 
     /// Makes the long edge at most `edge` pixels.

@@ -1,0 +1,120 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::runtime::Provider;
+
+/// Hashes (SHA-256, hexadecimal) of everything that a result depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Trace {
+    /// The graph's file.
+    pub model: Arc<str>,
+    /// The manifest's file.
+    pub manifest: Arc<str>,
+    /// The policy's file; `None` when there was none.
+    pub policy: Option<Arc<str>>,
+    /// The first image's file; `None` for a panel from memory, or one that could not be read.
+    pub image: Option<Arc<str>>,
+    /// What ran the graph; `None`, and absent from the JSON form, for the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+    /// Whether parts of the graph ran as other operators than the file has: see
+    /// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite). Absent from the JSON form where it is not so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rewritten: bool,
+    /// Version of this library.
+    pub version: Arc<str>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Trace {
+    /// That of a model and its manifest, by their hashes: without a policy, on the CPU, as the graph's file has it, by
+    /// this version of the library.
+    pub fn new(model: impl Into<Arc<str>>, manifest: impl Into<Arc<str>>) -> Self {
+        Trace {
+            model: model.into(),
+            manifest: manifest.into(),
+            policy: None,
+            image: None,
+            provider: None,
+            rewritten: false,
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+
+    /// The same trace with the hash of a policy's file. Default: none.
+    #[must_use]
+    pub fn with_policy(mut self, policy: impl Into<Arc<str>>) -> Self {
+        self.policy = Some(policy.into());
+        self
+    }
+
+    /// The same trace with the hash of the first image's file. Default: none.
+    #[must_use]
+    pub fn with_image(mut self, image: impl Into<Arc<str>>) -> Self {
+        self.image = Some(image.into());
+        self
+    }
+
+    /// The same trace of a graph that another provider ran. Default: the CPU.
+    #[must_use]
+    pub fn with_provider(mut self, provider: Provider) -> Self {
+        self.provider = Some(provider).filter(|&provider| provider != Provider::Cpu);
+        self
+    }
+
+    /// The same trace of a graph that was, or was not, rewritten. Default: it was not.
+    #[must_use]
+    pub fn with_rewritten(mut self, rewritten: bool) -> Self {
+        self.rewritten = rewritten;
+        self
+    }
+
+    /// The same trace by another version of this library. Default: this version.
+    #[must_use]
+    pub fn with_version(mut self, version: impl Into<Arc<str>>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// Whether a result with this trace was made with the same model, manifest, policy and provider as one with
+    /// `other`: only the images may differ, and the version of this library.
+    pub fn same_setup(&self, other: &Self) -> bool {
+        self.model == other.model
+            && self.manifest == other.manifest
+            && self.policy == other.policy
+            && self.provider == other.provider
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_names_the_provider_unless_it_is_the_cpu() {
+        let json =
+            |provider| serde_json::to_string(&Trace::new("m", "f").with_provider(provider).with_version("1")).unwrap();
+        let same = r#"{"model":"m","manifest":"f","policy":null,"image":null,"#;
+        assert_eq!(json(Provider::Cpu), format!(r#"{same}"version":"1"}}"#));
+        assert_eq!(json(Provider::TensorRt), format!(r#"{same}"provider":"tensorrt","version":"1"}}"#));
+    }
+
+    #[test]
+    fn another_policy_is_another_setup_and_another_image_is_not() {
+        let trace = Trace::new("m", "f").with_policy("p");
+        assert!(trace.same_setup(&trace.clone().with_image("i").with_version("0")));
+        for other in [
+            Trace::new("n", "f").with_policy("p"),
+            Trace::new("m", "g").with_policy("p"),
+            Trace::new("m", "f"),
+            trace.clone().with_provider(Provider::Cuda),
+        ] {
+            assert!(!trace.same_setup(&other), "{other:?}");
+        }
+    }
+}
