@@ -17,7 +17,7 @@ use panelqc::{
 };
 use panelqc_eval::dataset::{DataFormat, Label, Sample, Split, read_elpv};
 use panelqc_eval::metrics::{Evaluation, EvaluationOptions, PERSON_MS, StageTimes};
-use panelqc_report::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport, Overlay};
+use panelqc_report::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport, Overlay, PictureEdge};
 
 #[derive(Parser)]
 struct Args {
@@ -61,11 +61,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manifest = inspector.model().manifest();
     let options = HtmlOptions::new(&manifest.output, inspector.policy());
     let mut page = HtmlReport::new(format!("{}: {} panels", manifest.name, panels.len()), options);
-    let (overlay, folder) = (Overlay::new()?, overlays.clone());
+    let (overlay, folder, edge) = (Overlay::new()?, overlays.clone(), page.picture_edge());
     let inspected = inspector
         .inspect_batch(panels)
         .on_progress(move |progress| counter.set_position(progress.done))
-        .with_panels(move |report, panel| draw(&overlay, report, panel, &folder));
+        .with_panels(move |report, panel| draw(&overlay, report, panel, (&folder, &edge)));
     let mut records = Vec::new();
     for (at, result) in inspected.enumerate() {
         let (record, pictures) = match result {
@@ -134,13 +134,13 @@ fn draw(
     overlay: &Overlay,
     report: &PanelReport,
     panel: &Panel<'_>,
-    folder: &Path,
+    (folder, edge): (&Path, &PictureEdge),
 ) -> panelqc::Result<Vec<HtmlPicture>> {
     let path = folder.join(format!("{}.png", report.panel));
     fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(Error::io("creating", folder))?;
     let frame = &panel.frames()[0];
     overlay.save(frame, 0, report, &path)?;
-    Ok(vec![HtmlPicture::new(frame, HtmlOptions::default().max_edge)?])
+    Ok(vec![HtmlPicture::new(frame, edge.get())?])
 }
 
 fn accuracy(e: &Evaluation) {

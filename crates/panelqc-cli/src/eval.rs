@@ -93,8 +93,10 @@ fn inspected(args: &Args) -> Result<Measured, Failure> {
     let mut problems = 0;
     let files: Vec<_> = samples.iter().map(|sample| sample.files.clone()).collect();
     // Pictures are made by the workers, of the frames that they inspected.
-    let paged = page.is_some();
-    let pictures = move |_: &PanelReport, panel: &Panel<'static>| paged.then(|| page::pictures(panel)).transpose();
+    let edge = page.as_ref().map(HtmlReport::picture_edge);
+    let pictures = move |_: &PanelReport, panel: &Panel<'static>| {
+        edge.as_ref().map(|edge| page::pictures(panel, edge)).transpose()
+    };
     for (sample, result) in samples.into_iter().zip(inspector.inspect_batch(files).with_panels(pictures)) {
         bar.inc(1);
         let (result, pictures) = match result {
@@ -138,7 +140,7 @@ fn stored(args: &Args, file: &Path) -> Result<Measured, Failure> {
     let mut evaluator = Evaluator::new(options);
     for (sample, record) in samples.into_iter().zip(records) {
         if let Some(page) = &mut page {
-            let pictures = page::pictures_again(&record, &sample.files.frames);
+            let pictures = page::pictures_again(&record, &sample.files.frames, &page.picture_edge());
             page.add(&record, Some(&HtmlLabel::from(&sample.label)), pictures)?;
         }
         evaluator.add(sample, record);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use panelqc::{Panel, PanelInput, PanelRecord, PanelReport, Verdict, find_panels};
-use panelqc_report::{HtmlPicture, Overlay};
+use panelqc_report::{HtmlPicture, HtmlReport, Overlay, PictureEdge};
 
 use super::Failure;
 use super::engine::{EngineArgs, progress_bar, recorded};
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(folder) if args.overlay => Some(Overlays { overlay: Overlay::new()?, folder: folder.join("overlays") }),
         _ => None,
     };
-    let shown = Shown { overlays, page: page.is_some() };
+    let shown = Shown { overlays, edge: page.as_ref().map(HtmlReport::picture_edge) };
 
     let bar = progress_bar(panels.len() as u64);
     let mut tally = Tally::default();
@@ -113,7 +113,8 @@ pub(super) fn files_of(panel: &PanelInput) -> Vec<PathBuf> {
 /// What is made of each panel while its frames are in memory.
 struct Shown {
     overlays: Option<Overlays>,
-    page: bool,
+    /// Of the page's pictures, where there is one.
+    edge: Option<PictureEdge>,
 }
 
 /// What became of it.
@@ -135,7 +136,7 @@ impl Shown {
         if let Some(overlays) = &self.overlays {
             overlays.draw(report, panel, &mut problems);
         }
-        let pictures = if self.page { page::pictures(panel) } else { Ok(Vec::new()) };
+        let pictures = self.edge.as_ref().map_or(Ok(Vec::new()), |edge| page::pictures(panel, edge));
         let pictures = pictures.unwrap_or_else(|e| {
             problems.push(format!("panel {}: {e}", report.panel));
             Vec::new()

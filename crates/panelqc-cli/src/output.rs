@@ -119,7 +119,8 @@ impl Earlier {
             let record = record?;
             let files = files.get(record.panel()).map_or_else(Vec::new, |panel| files_of(panel));
             // A picture that cannot be read any more does not make the result one that was not made.
-            page.add(&record, None, pictures_again(&record, &files))?;
+            let pictures = pictures_again(&record, &files, &page.picture_edge());
+            page.add(&record, None, pictures)?;
         }
         Ok(())
     }

@@ -1,12 +1,7 @@
 use std::path::PathBuf;
 
 use panelqc::{Frame, FrameLimits, Inspector, Manifest, Panel, PanelRecord, Policy, Result};
-use panelqc_report::{HtmlOptions, HtmlPicture, HtmlReport};
-
-/// Long edge in pixels that the pictures of a page have at first.
-pub(super) fn picture_edge() -> u32 {
-    HtmlOptions::default().max_edge
-}
+use panelqc_report::{HtmlOptions, HtmlPicture, HtmlReport, PictureEdge};
 
 /// An empty page for the results of this inspector.
 pub(super) fn page(inspector: &Inspector, title: String) -> HtmlReport {
@@ -19,18 +14,18 @@ pub(super) fn page_of(manifest: &Manifest, policy: Option<&Policy>, title: Strin
 }
 
 /// The pictures of a panel in memory.
-pub(super) fn pictures(panel: &Panel<'_>) -> Result<Vec<HtmlPicture>> {
-    panel.frames().iter().map(|frame| HtmlPicture::new(frame, picture_edge())).collect()
+pub(super) fn pictures(panel: &Panel<'_>, edge: &PictureEdge) -> Result<Vec<HtmlPicture>> {
+    panel.frames().iter().map(|frame| HtmlPicture::new(frame, edge.get())).collect()
 }
 
 /// The pictures of a result of another run, where its files are still those that were inspected; otherwise none.
-pub(super) fn pictures_again(record: &PanelRecord, files: &[PathBuf]) -> Vec<HtmlPicture> {
+pub(super) fn pictures_again(record: &PanelRecord, files: &[PathBuf], edge: &PictureEdge) -> Vec<HtmlPicture> {
     let Some(report) = record.report() else { return Vec::new() };
     let again = files.iter().zip(report.frames()).map(|(file, was)| {
         let frame = Frame::load(file, &FrameLimits::default()).ok()?;
         // The boxes of one picture do not belong on another.
         let same = was.sha256.is_none() || frame.sha256() == was.sha256.as_ref();
-        HtmlPicture::new(&frame, picture_edge()).ok().filter(|_| same)
+        HtmlPicture::new(&frame, edge.get()).ok().filter(|_| same)
     });
     again.collect::<Option<_>>().unwrap_or_default()
 }

@@ -32,8 +32,8 @@
 //! table.finish()?;
 //!
 //! let options = HtmlOptions::new(&inspector.model().manifest().output, inspector.policy());
-//! let picture = HtmlPicture::new(&frame, options.max_edge)?;
 //! let mut page = HtmlReport::new("night shift", options);
+//! let picture = HtmlPicture::new(&frame, page.picture_edge().get())?;
 //! page.add(&record, None, vec![picture])?;
 //! page.save(out.join("report.html"))?;
 //! # assert!(out.join("report.html").is_file() && out.join("cell-result.png").is_file());
@@ -51,6 +51,6 @@ mod writer;
 
 pub use coco::CocoWriter;
 pub use csv::CsvWriter;
-pub use html::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport};
+pub use html::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport, PictureEdge};
 pub use overlay::Overlay;
 pub use writer::ReportWriter;

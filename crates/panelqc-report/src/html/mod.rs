@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-pub use self::picture::HtmlPicture;
+pub use self::picture::{HtmlPicture, PictureEdge};
 use self::record::ShownRecord;
 
 const PAGE: &str = include_str!("page.html");
@@ -110,7 +110,7 @@ pub struct HtmlReport {
     trace: Value,
     evaluation: Value,
     /// Long edge of the pictures at present, and the bytes of all entries.
-    edge: u32,
+    edge: PictureEdge,
     bytes: u64,
 }
 
@@ -123,7 +123,7 @@ struct Entry {
 impl HtmlReport {
     /// A page of that title.
     pub fn new(title: impl Into<String>, options: HtmlOptions) -> Self {
-        let edge = options.max_edge.max(MIN_EDGE);
+        let edge = PictureEdge::new(options.max_edge);
         HtmlReport {
             title: title.into(),
             options,
@@ -133,6 +133,11 @@ impl HtmlReport {
             edge,
             bytes: 0,
         }
+    }
+
+    /// The size that pictures have on the page by now, for those who [make](HtmlPicture::new) them.
+    pub fn picture_edge(&self) -> PictureEdge {
+        self.edge.clone()
     }
 
     /// Adds a panel with its label and the pictures of its frames, both if there are any. Pictures that are larger than
@@ -151,7 +156,7 @@ impl HtmlReport {
         let mut record = escape_json(&serde_json::to_string(&shown).map_err(internal)?);
         record.pop();
         for picture in &mut pictures {
-            picture.shrink(self.edge)?;
+            picture.shrink(self.edge.get())?;
         }
         let entry = Entry { record, pictures };
         self.bytes += entry.bytes();
@@ -227,7 +232,8 @@ impl HtmlReport {
     fn fit(&mut self) -> Result<()> {
         let fixed = (PAGE.len() + STYLE.len() + SCRIPTS.iter().map(|s| s.len()).sum::<usize>()) as u64;
         while fixed + self.bytes > self.options.max_bytes {
-            if self.edge <= MIN_EDGE {
+            let edge = self.edge.get();
+            if edge <= MIN_EDGE {
                 if let Some(last) = self.panels.last_mut() {
                     self.bytes -= last.bytes();
                     last.pictures.clear();
@@ -235,9 +241,10 @@ impl HtmlReport {
                 }
                 break;
             }
-            self.edge = (self.edge * 4 / 5).max(MIN_EDGE);
+            let edge = (edge * 4 / 5).max(MIN_EDGE);
+            self.edge.set(edge);
             for picture in self.panels.iter_mut().flat_map(|panel| &mut panel.pictures) {
-                picture.shrink(self.edge)?;
+                picture.shrink(edge)?;
             }
             self.bytes = self.panels.iter().map(Entry::bytes).sum();
         }

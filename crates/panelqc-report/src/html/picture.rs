@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, Rgb, imageops};
 use panelqc::{Error, Frame, PixelView, Result, level8};
@@ -6,6 +9,26 @@ use super::MIN_EDGE;
 
 /// JPEG quality, 1 to 100: fine scratches stay, and a picture of 640 pixels has some 40 kB.
 const QUALITY: u8 = 80;
+
+/// The long edge in pixels that pictures of an [`HtmlReport`](super::HtmlReport) have by now: it becomes less when the
+/// page would become too large. Cheap to clone, and the same in all clones, so that workers make no larger ones.
+#[derive(Debug, Clone)]
+pub struct PictureEdge(Arc<AtomicU32>);
+
+impl PictureEdge {
+    pub(super) fn new(edge: u32) -> Self {
+        PictureEdge(Arc::new(AtomicU32::new(edge.max(MIN_EDGE))))
+    }
+
+    /// The edge, at least 64.
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, edge: u32) {
+        self.0.store(edge, Ordering::Relaxed);
+    }
+}
 
 /// A frame made small for the page: a JPEG, and the size of the frame itself. It can be made anywhere, for example on
 /// the worker that inspected the panel ([`InspectBatch::with_panels`](panelqc::InspectBatch::with_panels)), and be
@@ -20,7 +43,7 @@ pub struct HtmlPicture {
 }
 
 impl HtmlPicture {
-    /// The frame with a long edge of at most `edge` pixels ([`HtmlOptions::max_edge`](super::HtmlOptions::max_edge)),
+    /// The frame with a long edge of at most `edge` pixels ([`HtmlReport::picture_edge`](super::HtmlReport::picture_edge)),
     /// in 8 bits a channel. A smaller frame keeps its size.
     ///
     /// # Errors
