@@ -561,7 +561,8 @@ fn golden_images_are_replayed_by_check() {
     let (status, out, _) = check(dir.path());
     assert!(status == 1 && out.contains("found none there"), "{out}");
 
-    for (file, says) in [("golden.jsonl", "a golden image a line, found line 1"), ("tensors.safetensors", "tensors in")]
+    for (file, says) in
+        [("golden.jsonl", "one golden image per line, found line 1"), ("tensors.safetensors", "tensors in")]
     {
         fs::write(&manifest, &text).unwrap();
         record();

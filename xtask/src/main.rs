@@ -73,10 +73,10 @@ fn run(command: &mut Command) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(format!("failed: {command:?}").into()) }
 }
 
-/// The most cells that may be missed and overkilled: 125 defective cells in the calibration part can show 2.4 % at
+/// The most cells that may be missed and overkilled: 125 defective cells in the calibration part can prove 2.4 % at
 /// best, with none of them missed; two may be missed for 5 %.
 const CELLS: [&str; 4] = ["--max-miss", "0.05", "--max-overkill", "0.07"];
-/// 341 defective boards can show 0.9 % at best.
+/// 341 defective boards can prove 0.9 % at best.
 const BOARDS: [&str; 2] = ["--max-miss", "0.01"];
 
 /// A policy from the calibration part, then what it does to the part that nothing was chosen or trained by.
@@ -84,7 +84,7 @@ fn demo(rest: &[String]) -> Result<(), Failure> {
     let cells = fetch::solar_cells()?;
     let model = root().join("models/solar-cell");
     let out = target().join("demo");
-    eprintln!("building (minutes the first time) ...");
+    eprintln!("building (takes minutes the first time) ...");
     run(cargo()?.args([
         "build",
         "--release",
@@ -96,7 +96,7 @@ fn demo(rest: &[String]) -> Result<(), Failure> {
         "batch_inspection",
     ]))?;
     let policy = calibrate("solar-cell", &cells, "elpv", &CELLS, &out)?;
-    println!("\n== cells that neither trained the model nor chose anything");
+    println!("\n== held-out cells");
     let mut inspect = Command::new(target().join("release/examples/batch_inspection"));
     inspect.env("ORT_DYLIB_PATH", fetch::runtime()?).arg("--model").arg(&model).arg("--policy").arg(policy);
     run(inspect.arg("--split").arg(model.join("splits/test.txt")).arg("--out").arg(out).args(rest).arg(cells))
@@ -110,7 +110,7 @@ fn boards(rest: &[String]) -> Result<(), Failure> {
         return Err(format!("{}: expected a folder of DeepPCB, found none", data.display()).into());
     }
     let out = target().join("boards");
-    eprintln!("building (minutes the first time) ...");
+    eprintln!("building (takes minutes the first time) ...");
     run(cargo()?.args(["build", "--release", "--quiet", "--package", "panelqc-cli"]))?;
     let options = [&BOARDS[..], &["--templates"]].concat();
     let policy = calibrate("pcb", &data, "deeppcb", &options, &out)?;
@@ -176,7 +176,7 @@ fn page(rest: &[String]) -> Result<(), Failure> {
     let mut command = cargo()?;
     command.args(["run", "--quiet", "--manifest-path"]).arg(root().join("xtask/page/Cargo.toml"));
     command.env("CARGO_TARGET_DIR", target()).arg("--").args(rest);
-    eprintln!("building (minutes the first time) ...");
+    eprintln!("building (takes minutes the first time) ...");
     run(&mut command)
 }
 

@@ -17,16 +17,16 @@ use super::output::write_json;
 pub(super) struct Args {
     #[command(flatten)]
     engine: EngineArgs,
-    /// Folder of defect-free images, for a model that compares.
+    /// Folder of reference (defect-free) images, for a model that compares.
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
-    /// Rounds; each takes all images.
+    /// Number of rounds; each inspects all images.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: u64,
-    /// Write the numbers to this file too.
+    /// Also write the numbers to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Image files, and folders that are walked in name order; a few hundred are enough.
+    /// Image files, and folders, which are searched in name order. A few hundred images are enough.
     #[arg(required = true)]
     images: Vec<PathBuf>,
 }
@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Images a second of the engine, all panels.
+/// Images per second of the engine, all panels.
 fn through(inspector: &Inspector, panels: &[PanelInput]) -> Result<f64, Failure> {
     let start = Instant::now();
     for result in inspector.inspect_batch(panels.to_vec()) {

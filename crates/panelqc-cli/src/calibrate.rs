@@ -17,29 +17,30 @@ pub(super) struct Args {
     engine: EngineArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// Most defective panels passed, of all defective ones.
+    /// Highest miss (escape) rate: defective panels passed, of all defective ones.
     #[arg(long, value_name = "RATE")]
     max_miss: f64,
-    /// Most good panels failed, of all good ones [default: no limit; panels fail from the model's own confidence on].
+    /// Highest overkill (false reject) rate: good panels failed, of all good ones [default: no limit; a panel fails at
+    /// the model's own confidence].
     #[arg(long, value_name = "RATE")]
     max_overkill: Option<f64>,
-    /// Confidence of each of the two statements.
+    /// Confidence with which each of the two rates holds.
     #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
     confidence: f64,
     /// How the limits are chosen.
     #[arg(long, value_enum, default_value = "exact-binomial")]
     method: MethodArg,
-    /// Hold the miss rate for panels with each kind of defect by itself.
+    /// Guarantee the miss rate for each kind of defect separately.
     #[arg(long)]
     per_kind: bool,
-    /// Where the policy goes.
+    /// Write the policy to this file.
     #[arg(long, value_name = "P.toml")]
     out: PathBuf,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum MethodArg {
-    /// Holds with the confidence: Learn then Test with exact binomial tests.
+    /// Holds with the given confidence: Learn then Test with exact binomial tests.
     ExactBinomial,
     /// Holds on average over calibrations: conformal risk control. Needs fewer panels.
     ConformalRisk,
@@ -101,7 +102,7 @@ fn print(asked: &Calibration, made: &CalibratedPolicy) -> io::Result<()> {
     }
     writeln!(
         out,
-        "could show      a miss rate of {:.2} % at best ({} defective panels, none of them passed)",
+        "best provable   a miss rate of {:.2} % ({} defective panels, none of them passed)",
         asked.smallest(miss.of, 1) * 100.0,
         miss.of
     )?;

@@ -14,7 +14,7 @@ pub(super) struct Args {
     model: PathBuf,
     #[command(flatten)]
     load: LoadArgs,
-    /// Rules that have to fit the model too, and to apply each.
+    /// Check this policy too: it must fit the model, and every rule must be able to apply.
     #[arg(long, value_name = "P.toml")]
     policy: Option<PathBuf>,
 }
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let kinds: Vec<_> = manifest.output.kinds.iter().map(|kind| kind.as_str()).collect();
     writeln!(out, "kinds     {}", kinds.join(", "))?;
 
-    // A gray picture of the model's own size: the graph has to run on it and give numbers that decode.
+    // A gray image of the model's own size: the graph has to run on it and give numbers that decode.
     let (size, pixels) = (manifest.input.size, manifest.input.size.area() as usize);
     let gray = match manifest.white() {
         Some(white) if white > 255 => Frame::new(size, PixelFormat::Mono16, vec![white / 2; pixels])?,
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let inspector = builder.build()?;
     let report = inspector.inspect(&panel)?;
-    writeln!(out, "run       a gray picture: score {}, {:.1} ms", report.score, report.ms.infer)?;
+    writeln!(out, "run       a gray image: score {}, {:.1} ms", report.score, report.ms.infer)?;
     let mut failed = 0;
     for replay in
         Golden::load(inspector.model())?.map(|golden| golden.replay(&inspector)).transpose()?.unwrap_or_default()

@@ -9,18 +9,18 @@ use super::output::write_json;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Result of `panelqc eval --json` of the model that is in use.
+    /// Numbers of the current model, from `panelqc eval --json`.
     a: PathBuf,
-    /// That of the model that may follow it, on the same panels.
+    /// Numbers of the candidate, on the same panels.
     b: PathBuf,
     /// The number that decides [default: the F-score where both detect, otherwise the accuracy].
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
-    /// Fail unless B is better by at least this, with 95 % confidence. Without it B fails only when it is worse with 95
-    /// % confidence.
+    /// Fail unless B is better by at least this, with 95 % confidence [default: fail only if B is worse, with 95 %
+    /// confidence].
     #[arg(long, value_name = "X")]
     min_gain: Option<f64>,
-    /// Write the comparison as one JSON object.
+    /// Also write the comparison to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }

@@ -10,19 +10,19 @@ use super::engine::{progress_bar, recorded};
 /// The options of every command that takes labelled images.
 #[derive(clap::Args)]
 pub(super) struct DataArgs {
-    /// Folder of labelled images (for `coco` the JSON file will do too).
+    /// Folder of labelled images (for `coco`, the JSON file also works).
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// How the labels are laid out: see docs/METRICS.md. May be left out where the decisions are the only labels.
+    /// Layout of the labelled data: see docs/METRICS.md. Not needed if the decisions are the only labels.
     #[arg(long, required_unless_present = "decisions", value_parser = PossibleValuesParser::new(DataFormat::ALL.map(DataFormat::as_str)).try_map(|name| name.parse::<DataFormat>()))]
     format: Option<DataFormat>,
-    /// What persons decided on a report's page: it takes the place of the labels.
+    /// Reviewers' decisions from the HTML page; they replace the labels.
     #[arg(long, value_name = "decisions.json")]
     decisions: Option<PathBuf>,
-    /// List of the panels to use, one id a line [default: all].
+    /// List of the panels to use, one id per line [default: all].
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
-    /// Take each panel's reference as a good panel too (the templates of boards).
+    /// Also use each panel's reference (template) as a good panel.
     #[arg(long)]
     templates: bool,
 }
@@ -47,7 +47,7 @@ impl DataArgs {
         if let (None, Some(decisions)) = (self.format, decisions.as_ref().filter(|d| !d.is_complete())) {
             return Err(format!(
                 "--decisions {}: expected a decision on each of the {} panels of the report, found {}: panels chosen by \
-                 their verdict are no sample of the line (give --format where the others have labels)",
+                 their verdict are not a fair sample of the line (give --format if the others have labels)",
                 decisions.path().display(),
                 decisions.panels(),
                 decisions.iter().len()

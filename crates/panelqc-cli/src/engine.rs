@@ -12,25 +12,24 @@ use super::Failure;
 /// How a model package is loaded.
 #[derive(clap::Args)]
 pub(super) struct LoadArgs {
-    /// The graph to use of a package that has two [default: what the manifest says].
+    /// Which graph to use if the package has two [default: as the manifest says].
     #[arg(long, value_parser = PossibleValuesParser::new(Precision::ALL.iter().map(|p| p.name())).try_map(|p| p.parse::<Precision>()))]
     precision: Option<Precision>,
-    /// What runs the model: cpu, or cuda, tensorrt, openvino, directml, coreml where this program and ONNX Runtime were
+    /// What runs the model: cpu, or cuda, tensorrt, openvino, directml, coreml if this program and ONNX Runtime were
     /// built with it (see docs/PROVIDERS.md).
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     provider: Provider,
     /// Number of the provider's device.
     #[arg(long, value_name = "N", default_value_t = 0)]
     device: u32,
-    /// Let the CPU run the operators that the provider does not have; without it a model with such an operator is
-    /// refused.
+    /// Let the CPU run operators that the provider lacks. Without this, a model with such an operator is refused.
     #[arg(long)]
     share_with_cpu: bool,
-    /// Keep the optimised model for the next start, in the folder DIR or else in `cache` beside the model.
+    /// Keep the optimised graph for the next start, in DIR, or without a DIR in `cache` beside the model.
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     cache: Option<Option<PathBuf>>,
-    /// Run the graph as its file has it. Without this, parts that ONNX Runtime's CPU kernels run slowly become other
-    /// operators, which give the same up to rounding.
+    /// Run the graph exactly as in its file. Without this, parts that ONNX Runtime runs slowly on the CPU are replaced
+    /// by operators that give the same result up to rounding.
     #[arg(long)]
     no_rewrite: bool,
 }
@@ -59,14 +58,13 @@ pub(super) struct EngineArgs {
     model: PathBuf,
     #[command(flatten)]
     load: LoadArgs,
-    /// Rules of the verdict. Without them any defect that the manifest reports fails the panel.
+    /// Policy: the rules for the verdict. Without one, any reported defect fails the panel.
     #[arg(long, value_name = "P.toml")]
     policy: Option<PathBuf>,
-    /// Worker threads [default: what this process may use].
+    /// Worker threads [default: as many as this process may use].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Images that go through the model together [default: what the graph is fixed to, otherwise 1 on the CPU and 8
-    /// elsewhere].
+    /// Images per run of the model [default: the graph's batch size if fixed, otherwise 1 on the CPU and 8 elsewhere].
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
 }

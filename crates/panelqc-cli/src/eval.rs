@@ -21,17 +21,17 @@ pub(super) struct Args {
     engine: EngineArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// Measure the results in this file, of `--store` or `inspect`, and run no model: of the package only the manifest
-    /// is used.
+    /// Measure the results in this file, from `--store` or `inspect`, without running the model; only its manifest is
+    /// used.
     #[arg(long, value_name = "results.jsonl", conflicts_with = "store")]
     results: Option<PathBuf>,
-    /// Write the results themselves too, as JSON lines: what `--results` measures again.
+    /// Also write the results, as JSON lines, for `--results` to measure again.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// Write one page with figures, charts, gallery and review queue, that needs nothing else.
+    /// Write one self-contained page with rates, charts, gallery and review queue.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write the numbers as one JSON object.
+    /// Also write the numbers to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]

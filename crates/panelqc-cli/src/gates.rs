@@ -1,28 +1,28 @@
 use panelqc_eval::metrics::{Evaluation, PERSON_MS};
 
-/// Limits that a model has to keep; one that does not exits with status 1.
+/// Limits that a model has to meet; otherwise the exit status is 1.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Gates (exit status 1 when one is not kept)")]
+#[command(next_help_heading = "Gates (exit status 1 if one fails)")]
 pub(super) struct Gates {
-    /// Least mAP, as `map` of --json has it.
+    /// Minimum mAP (`map` in --json).
     #[arg(long, value_name = "X", value_parser = share)]
     min_map: Option<f64>,
-    /// Least F-score.
+    /// Minimum F-score.
     #[arg(long, value_name = "X", value_parser = share)]
     min_f_score: Option<f64>,
-    /// Least AUROC of the panels' scores.
+    /// Minimum AUROC of the panels' scores.
     #[arg(long, value_name = "X", value_parser = share)]
     min_auroc: Option<f64>,
-    /// Least accuracy.
+    /// Minimum accuracy.
     #[arg(long, value_name = "X", value_parser = share)]
     min_accuracy: Option<f64>,
-    /// Highest share of defective panels passed.
+    /// Maximum miss (escape) rate.
     #[arg(long, value_name = "X", value_parser = share)]
     max_miss: Option<f64>,
-    /// Highest share of good panels failed.
+    /// Maximum overkill (false reject) rate.
     #[arg(long, value_name = "X", value_parser = share)]
     max_overkill: Option<f64>,
-    /// Highest median time an image, as a share of the 2 s that a person needs: 0.01 is 20 ms.
+    /// Maximum median time per image, as a share of the 2 s that a person needs: 0.01 is 20 ms.
     #[arg(long, value_name = "X", value_parser = positive)]
     max_latency_ratio: Option<f64>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Gates {
 fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("expected a number of 0 to 1".to_owned()),
+        _ => Err("expected a number from 0 to 1".to_owned()),
     }
 }
 
@@ -42,7 +42,7 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 impl Gates {
-    /// One line for each gate that is not kept; a number that the evaluation does not have keeps none.
+    /// One line for each gate that fails; a number that the evaluation does not have fails its gate.
     pub(super) fn broken(&self, e: &Evaluation) -> Vec<String> {
         let least = [
             ("map", self.min_map, e.map),

@@ -15,10 +15,10 @@ pub(super) struct Args {
     model: PathBuf,
     #[command(flatten)]
     load: LoadArgs,
-    /// Folder of defect-free images, for a model that compares.
+    /// Folder of reference (defect-free) images, for a model that compares.
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
-    /// Images to record, of the kind that the model will see.
+    /// Images to record, typical of what the model will see.
     #[arg(required = true)]
     images: Vec<PathBuf>,
 }
@@ -34,7 +34,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let model = args.load.load(&args.model)?;
     let manifest = model.manifest_path().to_path_buf();
     if !manifest.exists() {
-        let expected = "expected a manifest to note the golden images in, found none (`panelqc init` writes one)";
+        let expected =
+            "expected a manifest that can name the golden images' folder, found none (`panelqc init` writes one)";
         return Err(format!("model {}: {expected}", manifest.display()).into());
     }
     let name = model.manifest().golden.as_ref().map_or("golden", |golden| &golden.folder).to_owned();

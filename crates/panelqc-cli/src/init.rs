@@ -11,22 +11,22 @@ use super::output::writing;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The graph.
+    /// The ONNX graph.
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
-    /// What the model does, where the graph fits several: detect, instance, segment, classify, anomaly.
+    /// What the model does, if the graph fits several tasks: detect, instance, segment, classify, anomaly.
     #[arg(long)]
     task: Option<Task>,
-    /// How its outputs are laid out, where they fit several (see docs/FORMATS.md).
+    /// Format of its outputs, if they fit several (see docs/FORMATS.md).
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Names of the kinds, in the order of the graph's numbers.
+    /// Names of the kinds, in the order of the graph's class numbers.
     #[arg(long, value_delimiter = ',', value_name = "A,B,...")]
     kinds: Vec<String>,
-    /// Where to write it [default: beside the graph, with the ending .toml].
+    /// Write the manifest to this file [default: beside the graph, ending in .toml].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
 }
@@ -41,15 +41,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     options.write(true).create(args.force).truncate(args.force).create_new(!args.force);
     let mut file = options.open(&path).map_err(|source| writing(&path, source))?;
     file.write_all(commented(&manifest)?.as_bytes()).map_err(|source| writing(&path, source))?;
-    eprintln!("wrote {}: check what its comments say, then `panelqc check {}`", path.display(), args.model.display());
+    eprintln!(
+        "wrote {}: check the lines marked (?), then run `panelqc check {}`",
+        path.display(),
+        args.model.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
-/// The manifest as text, each key with what a person has to know of it.
+/// The manifest as text, each key with what a person has to know about it.
 fn commented(manifest: &Manifest) -> Result<String, Failure> {
     let mut text = String::from(
-        "# What this model is fed and what its outputs mean. The graph tells a part of it; what it does not tell is\n\
-         # marked with (?): compare it with how the model was trained.\n",
+        "# What this model is fed and what its outputs mean. The graph tells only part of it. The rest is a guess, marked\n\
+         # with (?): compare it with how the model was trained.\n",
     );
     for (key, value, comment) in table(manifest)? {
         if value.is_table() {
@@ -88,21 +92,21 @@ fn comment(key: &str) -> &'static str {
         "resize" => {
             "nearest | bilinear | bicubic | area | pillow-bilinear | pillow-bicubic | torchvision-bilinear | torchvision-bicubic | torch-bilinear | opencv-linear | opencv-area (?)"
         }
-        "stride" => "the graph takes any size: the padding is cut down to less than this many pixels",
+        "stride" => "the graph takes any size: padding is cut to less than this many pixels",
         "antialias" => "for bilinear and bicubic",
         "pad" => "gray value around a letterboxed frame",
-        "scale" => "tensor = (pixel * scale - mean) / std, with pixels of 0 to 255 (?)",
-        "mean" => "one for each channel or one for all (?)",
+        "scale" => "tensor = (pixel * scale - mean) / std, with pixels from 0 to 255 (?)",
+        "mean" => "one per channel, or one for all (?)",
         "std" => "the same (?)",
-        "reference" => "true: the defect-free template is a second set of channels",
-        "kinds" => "in the order of the graph's numbers (?)",
-        "good" => "those of the kinds that mean \"no defect\" (?)",
-        "confidence" => "defects below are not reported",
-        "iou" => "of boxes of one kind that overlap more, the less sure is dropped",
-        "max_defects" => "most defects a frame",
+        "reference" => "true: the reference (golden template) is a second set of channels",
+        "kinds" => "in the order of the graph's class numbers (?)",
+        "good" => "the kinds that mean \"no defect\" (?)",
+        "confidence" => "defects below this are not reported",
+        "iou" => "of two boxes of one kind that overlap more, the one with lower confidence is dropped",
+        "max_defects" => "most defects per frame",
         "activation" => "none | sigmoid | softmax: how numbers become probabilities (?)",
-        "cam_threshold" => "part of the map's range that is the defect's region",
-        "pixel_threshold" => "from which probability on a pixel belongs to a defect",
+        "cam_threshold" => "share of the map's range from which a pixel belongs to the defect",
+        "pixel_threshold" => "probability from which a pixel belongs to a defect",
         "min_area" => "regions of fewer source pixels are not reported",
         _ => "",
     }

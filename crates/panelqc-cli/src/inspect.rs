@@ -15,25 +15,25 @@ use super::page;
 pub(super) struct Args {
     #[command(flatten)]
     engine: EngineArgs,
-    /// Folder of defect-free images: X_test.* (or X.*) is compared with X_temp.* (or X.*) of it.
+    /// Folder of reference (defect-free) images: X_test.* (or X.*) is compared with X_temp.* (or X.*) there.
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
-    /// Folder for results and pictures; without it results go to stdout.
+    /// Folder for results, overlays and the page [default: results go to stdout].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// How results are written.
+    /// Format of the results.
     #[arg(long, value_enum, default_value = "jsonl")]
     format: OutputFormat,
-    /// Draw the result into a copy of each image, in OUT/overlays.
+    /// Draw the result on a copy of each image, in OUT/overlays.
     #[arg(long, requires = "out")]
     overlay: bool,
-    /// Write OUT/report.html: one page with charts, gallery and review queue, that needs nothing else.
+    /// Write OUT/report.html: charts, gallery and review queue on one self-contained page.
     #[arg(long, requires = "out")]
     html: bool,
-    /// Leave out the panels that OUT/results.jsonl has already, and append the rest.
+    /// Skip the panels already in OUT/results.jsonl, and append the rest.
     #[arg(long, requires = "out")]
     resume: bool,
-    /// Image files, and folders that are walked in name order.
+    /// Image files, and folders, which are searched in name order.
     #[arg(required = true)]
     images: Vec<PathBuf>,
 }
@@ -182,7 +182,7 @@ impl Tally {
             .collect();
         let before = if earlier > 0 { format!(" ({earlier} more were done before)") } else { String::new() };
         eprintln!(
-            "{panels} panels in {seconds:.1} s, {:.1} a second{before}: {}, {} not inspected (for review)",
+            "{panels} panels in {seconds:.1} s ({:.1}/s){before}: {}, {} not inspected (sent to review)",
             panels as f64 / seconds.max(1e-9),
             verdicts.join(", "),
             self.errors

@@ -20,10 +20,10 @@ pub(super) struct Args {
     /// The panels have to be drawn from the line without regard to their verdict.
     #[command(flatten)]
     data: DataArgs,
-    /// Confidence of an alarm [default: that of the guarantee, or 0.95].
+    /// Confidence of an alarm [default: the guarantee's, or 0.95].
     #[arg(long, value_name = "SHARE")]
     confidence: Option<f64>,
-    /// Go on from the counts in this file, and write them back; a panel in it is not counted again.
+    /// Continue from the counts in this file, and update it. A panel is never counted twice.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 }
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let policy = inspector.policy();
     let guarantee = policy.and_then(|policy| policy.guarantee());
     let (Some(guarantee), Some(hash)) = (guarantee, inspector.judge().sha256()) else {
-        return Err("--policy: expected a policy with a guarantee, as `panelqc calibrate` writes it, found none".into());
+        return Err("--policy: expected a policy with a guarantee, as `panelqc calibrate` writes, found none".into());
     };
     let mut state = match &args.state {
         Some(path) if path.exists() => State::read(path, hash)?,
@@ -101,7 +101,7 @@ impl State {
             return bad("schema 1", &state.schema.to_string());
         }
         if state.policy != policy {
-            return bad(&format!("counts under the policy {policy}"), &format!("some under {}", state.policy));
+            return bad(&format!("counts under the policy {policy}"), &format!("counts under {}", state.policy));
         }
         Ok(state)
     }

@@ -12,12 +12,12 @@ use super::Failure;
 use super::inspect::files_of;
 use super::page::pictures_again;
 
-/// How results are written.
+/// Format of the results.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum OutputFormat {
-    /// One JSON object a line and panel.
+    /// JSON lines: one object per panel.
     Jsonl,
-    /// One row a defect.
+    /// One row per defect.
     Csv,
     /// COCO detection results.
     Coco,
@@ -96,7 +96,7 @@ impl Earlier {
             let record = record.map_err(|e| format!("--resume: {e}"))?;
             if !record.trace().same_setup(trace) {
                 let expected = "a result of this model, manifest, policy and provider";
-                let bad = Error::results(path, Some(lines.line()), expected, "one of others");
+                let bad = Error::results(path, Some(lines.line()), expected, "a result of another");
                 return Err(format!("--resume: {bad}").into());
             }
             earlier.errors += u64::from(!record.is_inspected());

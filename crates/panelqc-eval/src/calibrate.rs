@@ -11,7 +11,7 @@ use crate::metrics::VerdictRates;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CalibrateOptions {
-    /// What is to be guaranteed.
+    /// What to guarantee.
     pub calibration: Calibration,
     /// The day of the calibration, for example `2026-11-24`.
     pub date: String,
@@ -93,8 +93,8 @@ pub struct CalibratedPolicy {
 ///
 /// # Errors
 /// Those of [`Calibration::run`], of [`Policy::parse`] for the rules, and of
-/// [`InspectorBuilder::build`](panelqc::InspectorBuilder::build). A panel that cannot be inspected is none: it counts
-/// as one for review.
+/// [`InspectorBuilder::build`](panelqc::InspectorBuilder::build). A panel that cannot be inspected is not an error: it
+/// counts as one for review.
 pub fn calibrate(
     builder: InspectorBuilder,
     samples: &[Sample],
@@ -169,7 +169,7 @@ fn no_rules(manifest: &Manifest) -> String {
     let confidence = manifest.output.confidence;
     let name = toml_edit::Value::from(manifest.name.as_str());
     format!(
-        "schema = 1\nname = {name}\n\n[default]\nreview = {confidence}   # a defect at least this sure sends the panel \
-         to review\nfail = {confidence}   # a defect at least this sure fails the panel\n"
+        "schema = 1\nname = {name}\n\n[default]\nreview = {confidence}   # a defect with at least this confidence sends \
+         the panel to review\nfail = {confidence}   # a defect with at least this confidence fails the panel\n"
     )
 }

@@ -18,7 +18,7 @@ pub struct ScoredPanel {
     pub kinds: BTreeSet<Kind>,
 }
 
-/// What is to be guaranteed. Both methods assume that the panels to come are exchangeable with those of the
+/// What to guarantee. Both methods assume that the panels to come are exchangeable with those of the
 /// calibration: the same line, the same camera, drawn without choosing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub struct Calibration {
     pub confidence: f64,
     /// How. Default: exact binomial.
     pub method: Method,
-    /// Hold the miss rate for every kind of defect by itself: of the panels that show the kind, at most `max_miss`
+    /// Hold the miss rate for each kind of defect separately: of the panels that show the kind, at most `max_miss`
     /// pass. All of them together at the same confidence (Bonferroni). Default: no.
     pub per_kind: bool,
 }
@@ -58,7 +58,7 @@ impl Calibration {
         Calibration { max_miss, max_overkill: None, confidence: 0.95, method: Method::default(), per_kind: false }
     }
 
-    /// Fewest panels that can show a rate of at most `level`, with none on the wrong side: 299 for 1 % at 95 %.
+    /// Fewest panels that can prove a rate of at most `level`, with none on the wrong side: 299 for 1 % at 95 %.
     pub fn needed(&self, level: f64, tests: usize) -> u64 {
         let enough = |of: u64| self.holds(0, of, level, tests);
         let mut high = 1;
@@ -73,12 +73,12 @@ impl Calibration {
         high
     }
 
-    /// The smallest rate that `of` panels can show, with none of them on the wrong side.
+    /// The smallest rate that `of` panels can prove, with none of them on the wrong side.
     pub fn smallest(&self, of: u64, tests: usize) -> f64 {
         self.bound(0, of, tests)
     }
 
-    /// Refuses numbers that are no rates, and too few panels: `defective` and `good` ones, and those with each kind.
+    /// Refuses numbers that are not rates, and too few panels: `defective` and `good` ones, and those with each kind.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) for a rate outside of `0..1`,
@@ -124,8 +124,8 @@ impl Calibration {
     ///
     /// # Errors
     /// As [`check`](Self::check), and [`ErrorKind::Calibration`](panelqc::ErrorKind::Calibration) when no limit holds
-    /// the rates: the model finds nothing at all on too many defective panels, or is as sure as it can be on too many
-    /// good ones.
+    /// the rates: the model finds nothing at all on too many defective panels, or has full confidence on too many good
+    /// ones.
     pub fn run(&self, panels: &[ScoredPanel], confidence: f32) -> Result<Calibrated> {
         self.run_with(panels, confidence, |_| panels.iter().map(|p| p.score).collect())
     }

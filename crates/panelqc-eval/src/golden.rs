@@ -6,12 +6,12 @@ use panelqc::{Defect, Error, FrameLimits, Inspector, Kind, Model, Panel, PanelFi
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-/// Golden images of a model package: pictures with the tensor that they become and the defects that are found on them.
-/// Replaying them tells whether a deployed model still does what it did where it was made.
+/// Golden images of a model package: images with the tensors that they become and the defects found on them. Replaying
+/// them tells whether a deployed model still does what it did where it was made.
 ///
-/// In the folder that `[golden] folder` of the manifest names: the pictures; `golden.jsonl`, a line a picture; and
-/// `tensors.safetensors`, an `f32` tensor `[C, H, W]` a picture under the picture's name. The tensors may as well be
-/// written by the training pipeline (`safetensors.numpy.save_file`): then the replay compares with that.
+/// In the folder that `[golden] folder` of the manifest names: the images; `golden.jsonl`, one line per image; and
+/// `tensors.safetensors`, one `f32` tensor `[C, H, W]` per image, under the image's name. The training pipeline may
+/// write the tensors instead (`safetensors.numpy.save_file`): the replay then compares with those.
 #[derive(Debug)]
 pub struct Golden {
     folder: PathBuf,
@@ -43,7 +43,7 @@ struct Expected {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Replay {
-    /// The picture's name.
+    /// The image's name.
     pub image: String,
     /// Largest difference of the tensor, in gray levels of 0 to 255.
     pub worst_level: f32,
@@ -74,7 +74,7 @@ impl Golden {
         let mut entries = Vec::new();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let entry: Entry = serde_json::from_str(line)
-                .map_err(|e| unusable(LINES, "a golden image a line", format!("line {}: {e}", number + 1)))?;
+                .map_err(|e| unusable(LINES, "one golden image per line", format!("line {}: {e}", number + 1)))?;
             entries.push(entry);
         }
         let bytes = fs::read(folder.join(TENSORS))
@@ -112,7 +112,7 @@ impl Golden {
         for files in panels {
             let [image] = &files.frames[..] else {
                 return Err(Error::argument(format!(
-                    "golden images: expected one file a panel, found several in `{}`",
+                    "golden images: expected one file per panel, found several in `{}`",
                     files.id
                 )));
             };
@@ -121,7 +121,7 @@ impl Golden {
             let image = copy(image)?;
             if golden.tensors.insert(image.clone(), tensor(inspector, &panel)?).is_some() {
                 return Err(Error::argument(format!(
-                    "golden images: expected file names of their own, found `{image}` twice"
+                    "golden images: expected different file names, found `{image}` twice"
                 )));
             }
             let defects = report.defects.iter().map(|d| Expected {
@@ -181,11 +181,11 @@ impl Golden {
         self.entries.is_empty()
     }
 
-    /// Inspects the golden images again and compares: tensors within one gray level a pixel and 0.02 on average, the
+    /// Inspects the golden images again and compares: tensors within one gray level per pixel and 0.02 on average, the
     /// same defects with boxes within 0.5 px and confidences within 1e-3.
     ///
     /// # Errors
-    /// Those of the images and the model. What differs is no error but a [`Replay`]'s problem.
+    /// Those of the images and the model. A difference is not an error but a problem of its [`Replay`].
     pub fn replay(&self, inspector: &Inspector) -> Result<Vec<Replay>> {
         self.entries.iter().map(|entry| self.replay_one(inspector, entry)).collect()
     }

@@ -8,7 +8,7 @@
 //!   [`CocoScores`](metrics::CocoScores), [`Rate`](metrics::Rate) ...);
 //! * [`calibrate`] inspects labelled panels and makes a policy whose miss rate is guaranteed, in one call;
 //!   [`Calibration`] chooses the limits from [`ScoredPanel`]s, and what it gives, [`Calibrated`], becomes a
-//!   [`Guarantee`](panelqc::Guarantee); a [`Monitor`] tells on fresh panels whether it holds;
+//!   [`Guarantee`](panelqc::Guarantee); a [`Monitor`] tells on newly labelled panels whether it holds;
 //! * [`Golden`] records images of a model package with what is found on them, and replays them where it is deployed.
 //!
 //! ```

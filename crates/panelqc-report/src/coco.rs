@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::writer::ReportWriter;
 
-/// Writes COCO detection results: one JSON array with an object a defect, as `loadRes` of the COCO API reads it.
+/// Writes COCO detection results: one JSON array with one object per defect, as `loadRes` of the COCO API reads it.
 ///
 /// `image_id` counts the panels from 1 in input order, `category_id` the model's kinds from 1; `bbox` is x, y, width,
 /// height. `panel` and `kind` are added for people; the COCO API does not look at them. A panel without defects, or

@@ -21,7 +21,7 @@ const HEADER: [&str; 14] = [
     "error",
 ];
 
-/// Writes CSV (RFC 4180): a header, then one row a defect; a panel without defects has one row with those columns
+/// Writes CSV (RFC 4180): a header, then one row per defect; a panel without defects has one row with those columns
 /// empty.
 pub struct CsvWriter<W: Write> {
     out: csv::Writer<W>,

@@ -16,7 +16,7 @@ const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
 const PASS: Rgb<u8> = Rgb([64, 200, 96]);
 const REVIEW: Rgb<u8> = Rgb([255, 190, 40]);
 const FAIL: Rgb<u8> = Rgb([255, 84, 72]);
-/// Box colours, one a kind in order of appearance: distinct for colour-blind people too (Okabe and Ito 2008).
+/// Box colours, one per kind in order of appearance: distinct for colour-blind people too (Okabe and Ito 2008).
 const KINDS: [Rgb<u8>; 6] = [
     Rgb([255, 170, 0]),
     Rgb([86, 200, 255]),

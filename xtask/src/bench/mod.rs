@@ -239,7 +239,7 @@ fn report(all: &Value, results: &Results, preprocessing: Option<&str>, workers: 
     let number = |value: &Value, digits: usize| value.as_f64().map_or("-".to_owned(), |v| format!("{v:.digits$}"));
     let host = &all["host"];
     let mut out = format!(
-        "machine   {}, {} cores ({} threads a physical core), {} GB, {}, kernel {}\nload      {} before the run\n",
+        "machine   {}, {} cores ({} threads per physical core), {} GB, {}, kernel {}\nload      {} before the run\n",
         text(&host["cpu"]),
         host["cores"],
         host["threads_a_core"],
@@ -258,7 +258,7 @@ fn report(all: &Value, results: &Results, preprocessing: Option<&str>, workers: 
         out += &format!("          {who}: {}\n", parts.join(", "));
     }
     out += &format!(
-        "settings  {} rounds of {} s, {workers} workers; images a second and quotients: median (lowest to highest)\n\n",
+        "settings  {} rounds of {} s, {workers} workers; images per second and quotients: median (lowest to highest)\n\n",
         all["settings"]["rounds"], all["settings"]["seconds"]
     );
     out += &results.table(workers);

@@ -37,7 +37,7 @@ pub(super) fn measure(
     let mut peer = peer.map_err(|failure| eprintln!("without blobFromImage: {failure}")).ok();
     let mut versions = vec![("preprocess", own.versions.clone())];
     versions.extend(peer.iter().map(|peer| ("blob", peer.versions.clone())));
-    let head = ["ms a frame", "bilinear", "x fast_image_resize", "opencv-linear", "x blobFromImage"];
+    let head = ["ms per frame", "bilinear", "x fast_image_resize", "opencv-linear", "x blobFromImage"];
     let mut table = vec![head.map(str::to_owned).to_vec()];
     let mut all = Map::new();
     for case in CASES.into_iter().filter(|case| wanted(case)) {

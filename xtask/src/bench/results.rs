@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::setup::MAIN_CASE;
 use super::spread::Spread;
 
-/// Images a second of all participants, by model, case and participant, one number a round (NaN where it failed); the
-/// limit's two parts and the bare loop on all cores are kept as participants of their own.
+/// Images per second of all participants, by model, case and participant, one number per round (NaN where it failed).
+/// The limit's two parts and the bare loop on all cores are kept as participants of their own.
 #[derive(Default)]
 pub(super) struct Results {
     rates: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<f64>>>>,
@@ -56,7 +56,7 @@ impl Results {
         peers
     }
 
-    /// Panelqc's images a second over each peer's on the main case, of the model where that is least.
+    /// Panelqc's images per second over each peer's on the main case, of the model where that is least.
     fn headline(&self) -> Value {
         let mut peers = Map::new();
         for peer in self.peers() {
@@ -112,7 +112,7 @@ impl Results {
         all
     }
 
-    /// The table for people: for each model a line a case.
+    /// The table for people: for each model one line per case.
     pub(super) fn table(&self, workers: usize) -> String {
         let mut text = String::new();
         for (model, cases) in &self.rates {

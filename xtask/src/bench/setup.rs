@@ -41,7 +41,7 @@ impl Setup {
         fs::create_dir_all(&folder)?;
         let mut setup =
             Setup { folder, runtime: fetch::runtime()?, python: None, missing: Vec::new(), subjects: Vec::new() };
-        eprintln!("building (minutes the first time) ...");
+        eprintln!("building (takes minutes the first time) ...");
         run(cargo()?.args([
             "build",
             "--release",
@@ -54,7 +54,7 @@ impl Setup {
         ]))?;
         let pictures = setup.folder.join("pictures");
         if !pictures.join("ready").is_file() {
-            eprintln!("rendering the pictures ...");
+            eprintln!("rendering the images ...");
             run(setup.bench().arg("images").arg(&pictures).arg(PICTURES.to_string()))?;
             fs::write(pictures.join("ready"), "")?;
         }
@@ -70,7 +70,7 @@ impl Setup {
             }
         }
         if options.peers && options.wants_model("yolo11n") {
-            eprintln!("building usls (minutes the first time) ...");
+            eprintln!("building usls (takes minutes the first time) ...");
             let manifest = root().join("benches/peers/usls/Cargo.toml");
             let mut build = cargo()?;
             build.args(["build", "--release", "--quiet", "--locked", "--manifest-path"]).arg(manifest);

@@ -82,7 +82,7 @@ impl Decisions {
     /// # Errors
     /// [`ErrorKind::Io`](panelqc::ErrorKind::Io) when it cannot be read;
     /// [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with file and line for another schema, an unknown or missing
-    /// key, a panel decided twice, a good panel with a kind of defect, or a time that is none.
+    /// key, a panel decided twice, a good panel with a kind of defect, or an invalid time.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
@@ -150,10 +150,10 @@ impl Decisions {
         self.decisions.iter()
     }
 
-    /// Puts the decisions in the place of the labels of those panels: a person looked again. Gives how many panels are
-    /// no longer what they were, good or defective.
+    /// Replaces the labels of those panels by the decisions: a person looked again. Returns how many panels changed
+    /// between good and defective.
     ///
-    /// A panel decided good has no boxes any more. One decided defective keeps its boxes where it has some, because a
+    /// A panel decided good loses its boxes. One decided defective keeps its boxes where it has some, because a
     /// decision has no place on the panel; without, it counts for the verdict and not for detection.
     ///
     /// # Errors
@@ -205,8 +205,8 @@ impl Decisions {
         Ok(samples)
     }
 
-    /// Whether every panel of the report was decided. Panels that were chosen by their verdict are no sample of the
-    /// line: nothing that is guaranteed may rest on them alone.
+    /// Whether every panel of the report was decided. Panels chosen by their verdict are not a fair sample of
+    /// the line: no guarantee may rest on them alone.
     pub fn is_complete(&self) -> bool {
         self.decisions.len() as u64 == self.panels
     }

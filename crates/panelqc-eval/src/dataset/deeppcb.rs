@@ -9,7 +9,7 @@ use super::{Label, Sample, Truth};
 const KINDS: [&str; 6] = ["open", "short", "mousebite", "spur", "copper", "pin-hole"];
 
 /// Reads DeepPCB (Tang et al. 2019): `groupNNNNN/NNNNN/X_test.jpg` with its template `X_temp.jpg` beside it and its
-/// labels `groupNNNNN/NNNNN_not/X.txt`, one `x1 y1 x2 y2 type` a line (some with commas). Samples come in name order;
+/// labels `groupNNNNN/NNNNN_not/X.txt`, one `x1 y1 x2 y2 type` per line (some with commas). Samples come in name order;
 /// a pair without labels is left out.
 ///
 /// # Errors

@@ -12,9 +12,9 @@ use super::{Sample, read_coco, read_deeppcb, read_elpv, read_folders, read_mvtec
 pub enum DataFormat {
     /// Boxes, polygons and masks in one JSON file: [`read_coco`].
     Coco,
-    /// One XML file an image, with boxes (Pascal VOC): [`read_voc`].
+    /// One XML file per image, with boxes (Pascal VOC): [`read_voc`].
     Voc,
-    /// One text file an image, with boxes or polygons (YOLO): [`read_yolo`].
+    /// One text file per image, with boxes or polygons (YOLO): [`read_yolo`].
     Yolo,
     /// Pairs of test image and template, with boxes (DeepPCB): [`read_deeppcb`].
     Deeppcb,
@@ -22,7 +22,7 @@ pub enum DataFormat {
     Elpv,
     /// Folders `test` and `ground_truth`, with masks (MVTec AD): [`read_mvtec`].
     Mvtec,
-    /// One folder a class: [`read_folders`].
+    /// One folder per class: [`read_folders`].
     Folders,
 }
 

@@ -42,7 +42,7 @@ pub use yolo::read_yolo;
 pub struct Sample {
     /// Its files and id.
     pub files: PanelFiles,
-    /// What a person says of it.
+    /// What a person says about it.
     pub label: Label,
 }
 
@@ -53,7 +53,7 @@ impl Sample {
     }
 }
 
-/// What a person says of a panel.
+/// What a person says about a panel.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Label {

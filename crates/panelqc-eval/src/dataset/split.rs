@@ -6,7 +6,7 @@ use panelqc::{Error, Result};
 
 use super::Sample;
 
-/// A list of panels: one id a line. Empty lines and lines that start with `#` are skipped; of a line with several
+/// A list of panels: one id per line. Empty lines and lines that start with `#` are skipped; of a line with several
 /// columns (as in the lists of DeepPCB) the first counts, its extension and a `_test` at its end do not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split(HashSet<String>);

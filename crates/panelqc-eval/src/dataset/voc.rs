@@ -15,7 +15,7 @@ use super::{Label, Sample, Truth, check_size, none_of};
 ///
 /// # Errors
 /// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line for
-/// XML that is none, something missing, a box that is empty or not inside its image, and an image that is named and
+/// malformed XML, something missing, a box that is empty or not inside its image, and an image that is named and
 /// absent or of another size.
 pub fn read_voc(folder: &Path) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();

@@ -10,7 +10,7 @@ use super::{Label, Sample, Truth, none_of, size_of};
 /// Names of the classes, by their number.
 type Names = BTreeMap<usize, Kind>;
 
-/// Reads YOLO labels: `data.yaml` (its `names`, a list or numbers with names) or `classes.txt` (one name a line) in
+/// Reads YOLO labels: `data.yaml` (its `names`, a list or numbers with names) or `classes.txt` (one name per line) in
 /// `folder`, and for each image below it a text file of the same name: in `labels` where the image lies in `images`,
 /// otherwise beside it. A line is `class x y width height` (the centre), or `class x1 y1 x2 y2 x3 y3 ...`, a polygon,
 /// which an oriented box is too; all in shares of the image, 0 to 1. An image without a text file, or with an empty
@@ -119,7 +119,7 @@ fn truth_of(line: &str, names: &Names, size: (u32, u32)) -> std::result::Result<
         _ if numbers.len() >= 6 && numbers.len().is_multiple_of(2) => {
             let points: Vec<[f64; 2]> = numbers.chunks_exact(2).map(|p| [p[0] * width, p[1] * height]).collect();
             let side = |axis: usize, pick: fn(f64, f64) -> f64| {
-                // `f64::min` would pass over a number that is none.
+                // `f64::min` would pass over NaN.
                 points
                     .iter()
                     .map(|p| p[axis])

@@ -17,7 +17,7 @@ const SEED: u64 = 20_200_604;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Results {
-    /// What became of each panel.
+    /// The outcome of each panel.
     pub panels: Vec<PanelOutcome>,
 }
 

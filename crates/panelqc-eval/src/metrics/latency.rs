@@ -10,9 +10,9 @@ pub const PERSON_MS: f64 = 2_000.0;
 pub struct Percentiles {
     /// Median.
     pub p50: f64,
-    /// 95 % are not slower.
+    /// 95 % are no slower.
     pub p95: f64,
-    /// 99 % are not slower.
+    /// 99 % are no slower.
     pub p99: f64,
 }
 

@@ -4,19 +4,19 @@ use serde::{Deserialize, Serialize};
 use super::detection::Counts;
 use crate::dataset::Sample;
 
-/// What became of one labelled panel: enough to compare two models panel by panel.
+/// The outcome of one labelled panel: enough to compare two models panel by panel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PanelOutcome {
     /// Its id.
     pub id: String,
-    /// What a person says.
+    /// What the label says.
     pub defective: bool,
     /// The model's score; `None` when it could not be inspected.
     pub score: Option<f32>,
     /// The policy's verdict.
     pub verdict: Verdict,
-    /// Whether the score is on the right side of the manifest's confidence; not, when it could not be inspected.
+    /// Whether the score is on the right side of the manifest's confidence; false when it could not be inspected.
     pub right: bool,
     /// Detections at the F-score's confidence; `None` unless the model detects.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,13 +23,13 @@ pub fn calibration_error(samples: impl IntoIterator<Item = (f32, bool)>) -> Opti
     (all > 0).then(|| error / all as f64)
 }
 
-/// What the wrong judgements come to when the least sure panels are left to a person (Geifman and El-Yaniv 2017).
+/// What the wrong judgements come to when the least certain panels are left to a person (Geifman and El-Yaniv 2017).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RiskCoverage {
     /// Area under the curve: the mean, over the panels, of the risk at the coverage that just includes each.
     pub aurc: f64,
-    /// At most 200 points, the surest panels first.
+    /// At most 200 points, most certain panels first.
     pub points: Vec<RiskPoint>,
 }
 

@@ -93,7 +93,7 @@ function histogram() {
   const legend = known.length ? [["good", `good (${known.filter((p) => !p.label.defective).length}), upward`],
     ["bad", `defective (${known.filter((p) => p.label.defective).length}), downward`]] : [];
   return figure("Confidence of the panels", `${scored.length} panels in ${BINS} bins`, svg, legend,
-    limits.fail === null ? null : "Dashed: the policy's lowest limits. Good panels right of them cost work, defective panels left of them get through.");
+    limits.fail === null ? null : "Dashed: the policy's lowest limits. Good panels to the right of them cost work; defective panels to the left slip through.");
 }
 
 function riskCoverage() {
@@ -160,7 +160,7 @@ function precisionRecall() {
   }
   const ap = (kind) => evaluation.per_kind && evaluation.per_kind[kind] ? ` (AP ${evaluation.per_kind[kind].ap.toFixed(3)})` : "";
   const legend = given ? curves.map(([kind]) => [`kind ${kindClass(kind)}`, `${kind}${ap(kind)}`]) : [];
-  return figure("Precision and recall", `${curves.length} curves`, svg, legend, low > 0 ? `The precision axis begins at ${low.toFixed(1)}.` : null);
+  return figure("Precision and recall", `${curves.length} curves`, svg, legend, low > 0 ? `The precision axis starts at ${low.toFixed(1)}.` : null);
 }
 
 function latencyChart() {
@@ -187,7 +187,7 @@ function latencyChart() {
       node("text", { x: WIDTH - 4, y: y + 15, "text-anchor": "end" }, `${digits(times.p50)} / ${digits(times.p95)} / ${digits(times.p99)} ms`));
   });
   svg.append(node("line", { class: "axis", x1: left, x2: left, y1: TOP, y2: bottom }),
-    node("text", { class: "label", x: (left + WIDTH - right) / 2, y: bottom + 34, "text-anchor": "middle" }, "milliseconds a panel"));
+    node("text", { class: "label", x: (left + WIDTH - right) / 2, y: bottom + 34, "text-anchor": "middle" }, "milliseconds per panel"));
   return figure("Time by stage", `median ${latency.total.p50.toFixed(1)} ms`, svg,
-    [["p50", "median"], ["p95", "95 % are not slower"], ["p99", "99 % are not slower"]]);
+    [["p50", "median"], ["p95", "95 % are no slower"], ["p99", "99 % are no slower"]]);
 }

@@ -1,4 +1,4 @@
-//! The results of many panels as one page that needs nothing else: no network, no other file.
+//! The results of many panels as one self-contained page: no network, no other file.
 
 #[cfg(feature = "eval")]
 mod label;
@@ -27,11 +27,11 @@ const SCRIPTS: [&str; 3] = [include_str!("data.js"), include_str!("charts.js"), 
 /// Long edge, in pixels, that pictures are not made smaller than; where these do not fit either, panels have none.
 const MIN_EDGE: u32 = 64;
 
-/// What the page is to show beside the panels.
+/// What the page shows besides the panels.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HtmlOptions {
-    /// Most bytes of the page; the pictures are made as large as it allows. Default 9,500,000. What the page says of
+    /// Most bytes of the page; the pictures are made as large as it allows. Default 9,500,000. What the page says about
     /// a panel is never left out, so with many thousand panels it becomes larger, without pictures of the last ones.
     pub max_bytes: u64,
     /// Long edge of a picture in pixels, at most; a smaller image keeps its size. Default 640.
@@ -79,7 +79,7 @@ impl Default for HtmlOptions {
     }
 }
 
-/// What a person says of a panel, for the page.
+/// What a person says about a panel, for the page.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct HtmlLabel {
@@ -121,7 +121,7 @@ struct Entry {
 }
 
 impl HtmlReport {
-    /// A page of that title.
+    /// A page with that title.
     pub fn new(title: impl Into<String>, options: HtmlOptions) -> Self {
         let edge = PictureEdge::new(options.max_edge);
         HtmlReport {
@@ -135,13 +135,13 @@ impl HtmlReport {
         }
     }
 
-    /// The size that pictures have on the page by now, for those who [make](HtmlPicture::new) them.
+    /// The size that pictures have on the page now, for callers that [make](HtmlPicture::new) them.
     pub fn picture_edge(&self) -> PictureEdge {
         self.edge.clone()
     }
 
-    /// Adds a panel with its label and the pictures of its frames, both if there are any. Pictures that are larger than
-    /// those that the page has by now are made smaller.
+    /// Adds a panel with its label and the pictures of its frames, both if there are any. Pictures larger than
+    /// those already on the page are scaled down.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when a picture cannot be compressed: it does not happen.

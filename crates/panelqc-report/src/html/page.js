@@ -18,7 +18,7 @@ function tile(title, value, unit, ...lines) {
 
 function rateTile(title, r, of) {
   if (!r) return null;
-  if (r.value === null) return tile(title, "–", null, node("p", { class: "quiet" }, `none to count: 0 ${of.split(" ").slice(0, 2).join(" ")}`));
+  if (r.value === null) return tile(title, "–", null, node("p", { class: "quiet" }, `nothing to count: 0 ${of.split(" ").slice(0, 2).join(" ")}`));
   return tile(title, (r.value * 100).toFixed(1), "%", interval(r),
     node("p", {}, `${r.count.toLocaleString("en")} of ${r.of.toLocaleString("en")} ${of}`),
     node("p", { class: "quiet" }, `95 % interval ${(r.low * 100).toFixed(1)} to ${(r.high * 100).toFixed(1)} %`));
@@ -27,10 +27,10 @@ function rateTile(title, r, of) {
 function summary() {
   byId("title").textContent = report.title;
   byId("subtitle").textContent = `${plural(panels.length, "panel")}, made ${new Date(report.made * 1000).toISOString().replace("T", " ").slice(0, 16)} UTC`;
-  const time = latency && tile("Time a panel", (latency.total.p50 / PERSON_MS * 100).toFixed(latency.total.p50 < 100 ? 2 : 1), "%",
+  const time = latency && tile("Time per panel", (latency.total.p50 / PERSON_MS * 100).toFixed(latency.total.p50 < 100 ? 2 : 1), "%",
     node("p", {}, `of a person's 2 s; median ${milliseconds(latency.total.p50)}`),
-    node("p", {}, `95 % of them within ${milliseconds(latency.total.p95)}`),
-    node("p", { class: "quiet" }, `${evaluation.images_per_s ? `${evaluation.images_per_s.toFixed(0)} panels a second; ` : ""}a person: ${(panels.length * PERSON_MS / 60000).toFixed(0)} min for all`));
+    node("p", {}, `95 % within ${milliseconds(latency.total.p95)}`),
+    node("p", { class: "quiet" }, `${evaluation.images_per_s ? `${evaluation.images_per_s.toFixed(0)} panels per second; ` : ""}a person: ${(panels.length * PERSON_MS / 60000).toFixed(0)} min for all`));
   const { map, iou, f_score, detections } = evaluation;
   const found = map !== undefined && map !== null && tile("Mean average precision", map.toFixed(4), null,
     f_score !== undefined && node("p", {}, `F-score ${f_score.toFixed(4)}${iou ? ` at IoU ${iou}` : ""}`),
@@ -49,7 +49,7 @@ function summary() {
   }
 
   const bar = node("div", { class: "bar", role: "group", "aria-label": "Verdicts" }, VERDICTS.filter(verdictCount).map((verdict) => {
-    const button = node("button", { type: "button", class: verdict, title: `show the panels: ${verdict}` }, `${SIGNS[verdict]} ${verdictCount(verdict)}`);
+    const button = node("button", { type: "button", class: verdict, title: `show panels: ${verdict}` }, `${SIGNS[verdict]} ${verdictCount(verdict)}`);
     button.style.flexGrow = verdictCount(verdict);
     button.addEventListener("click", () => showOnly({ verdicts: [verdict] }));
     return button;
@@ -125,13 +125,13 @@ const KIND_COLOURS = [...Array(8).keys()].map((i) => {
 });
 
 const layers = { boxes: true, masks: true, truth: false, unsure: false };
-const LAYERS = [["boxes", "Boxes", "b"], ["masks", "Masks", "m"], ["truth", "Labels", "t"], ["unsure", "Unsure ones", "l"]]
+const LAYERS = [["boxes", "Boxes", "b"], ["masks", "Masks", "m"], ["truth", "Labels", "t"], ["unsure", "Low confidence", "l"]]
   .filter(([name]) => ({
     boxes: true, masks: panels.some((p) => p.defects.some((d) => d.mask)), truth: panels.some((p) => p.label && p.label.boxes.length),
     unsure: panels.some((p) => p.defects.some((d) => d.confidence < report.confidence)),
   })[name]);
 
-/// The defects of a frame that are drawn at present, the surest last, on top.
+/// The defects of a frame that are drawn at present, the most confident last, on top.
 const drawn = (panel, frame) => panel.defects.filter((d) => (d.frame || 0) === frame
   && d.confidence >= Math.max(layers.unsure ? 0 : report.confidence, filters.confidence)).reverse();
 
@@ -416,7 +416,7 @@ function facts(panel) {
         node("td", { class: "number" }, d.confidence.toFixed(3)), node("td", { class: "number" }, `${Math.round(d.box[0])}, ${Math.round(d.box[1])}`),
         node("td", { class: "number" }, d.area_mm2 ? `${d.area_mm2.toFixed(2)} mm²` : `${d.area_px} px`))))));
   }
-  if (panel.more) made.push(node("p", { class: "quiet" }, `and ${panel.more} less sure ones`));
+  if (panel.more) made.push(node("p", { class: "quiet" }, `and ${panel.more} more with lower confidence`));
   return made;
 }
 
@@ -437,16 +437,16 @@ function drawQueue() {
   const done = queue.filter((panel) => decisions.made.has(panel.panel)).length;
   const others = decisions.made.size - done;
   byId("reviewed").textContent = queue.length ? `${done} of ${queue.length} reviewed${others ? `, and ${plural(others, "other panel")}` : ""}`
-    : `No panel is for review; any panel can be decided all the same${others ? `; ${plural(others, "panel")} decided` : ""}`;
+    : `No panel needs review, but any panel can be decided${others ? `; ${plural(others, "panel")} decided` : ""}`;
   byId("reviewed-bar").max = Math.max(1, queue.length);
   byId("reviewed-bar").value = done;
   byId("reviewed-bar").hidden = byId("start").hidden = queue.length === 0;
   byId("start").disabled = done === queue.length;
-  byId("start").textContent = done ? "Go on with the review" : "Start review";
+  byId("start").textContent = done ? "Continue review" : "Start review";
   byId("save").disabled = decisions.made.size === 0;
   byId("clear").disabled = decisions.made.size === 0;
   byId("undo").disabled = decisions.history.length === 0;
-  byId("storage").textContent = decisions.stored ? "" : "This browser keeps nothing for this page: save before you close it.";
+  byId("storage").textContent = decisions.stored ? "" : "This browser cannot store decisions: save them before you close the page.";
 }
 
 function changed(panel) {
@@ -493,7 +493,7 @@ function setUpReview() {
   byId("save").addEventListener("click", saveDecisions);
   byId("undo").addEventListener("click", undo);
   byId("clear").addEventListener("click", () => {
-    if (!confirm(`Forget ${plural(decisions.made.size, "decision")}?`)) return;
+    if (!confirm(`Discard ${plural(decisions.made.size, "decision")}?`)) return;
     decisions.clear();
     refresh();
     drawQueue();
@@ -504,7 +504,7 @@ function setUpReview() {
 // ---- Keys
 
 const KEYS = [["← → ↑ ↓", "from panel to panel"], ["Enter", "zoom"], ["Esc", "close"], ["+ − 0", "larger, smaller, fitted"], ["f", "next frame"],
-  ["b m t l", "boxes, masks, labels, unsure defects on and off"], ["g d", "good, defective"], ["1 … 9", "defective, of that kind"], ["u", "undo"], ["/", "text filter"]];
+  ["b m t l", "boxes, masks, labels, low-confidence defects on and off"], ["g d", "good, defective"], ["1 … 9", "defective, of that kind"], ["u", "undo"], ["/", "text filter"]];
 
 function columns() {
   const tops = [...cards.values()].map((button) => button.offsetTop);
@@ -577,7 +577,7 @@ function errorsAndTrace() {
   const { model, manifest, policy, provider, version } = report.trace || {};
   const guarantee = Object.entries(report.guarantee || {}).filter(([name]) => name !== "sentence");
   const value = (v) => (typeof v === "object" ? JSON.stringify(v) : String(v));
-  const rows = [["panelqc", version], ["model", model], ["manifest", manifest], ["policy", policy || "none: any defect that the manifest reports fails the panel"],
+  const rows = [["panelqc", version], ["model", model], ["manifest", manifest], ["policy", policy || "none: any reported defect fails the panel"],
     ["provider", provider],
     ["limits", limits.fail === null ? null : `review from ${limits.review}, fail from ${limits.fail} (the lowest of all kinds)`],
     ...guarantee.map(([name, v]) => [`guarantee: ${name.replaceAll("_", " ")}`, value(v)])].filter(([, v]) => v);

@@ -10,7 +10,7 @@ use super::MIN_EDGE;
 /// JPEG quality, 1 to 100: fine scratches stay, and a picture of 640 pixels has some 40 kB.
 const QUALITY: u8 = 80;
 
-/// The long edge in pixels that pictures of an [`HtmlReport`](super::HtmlReport) have by now: it becomes less when the
+/// The long edge in pixels that pictures of an [`HtmlReport`](super::HtmlReport) have now: it shrinks when the
 /// page would become too large. Cheap to clone, and the same in all clones, so that workers make no larger ones.
 #[derive(Debug, Clone)]
 pub struct PictureEdge(Arc<AtomicU32>);
@@ -44,7 +44,7 @@ pub struct HtmlPicture {
 
 impl HtmlPicture {
     /// The frame with a long edge of at most `edge` pixels ([`HtmlReport::picture_edge`](super::HtmlReport::picture_edge)),
-    /// in 8 bits a channel. A smaller frame keeps its size.
+    /// in 8 bits per channel. A smaller frame keeps its size.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when it cannot be compressed: it does not happen.

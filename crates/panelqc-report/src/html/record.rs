@@ -6,11 +6,11 @@ use super::{HtmlLabel, internal};
 
 /// Masks have at most this long edge, in pixels: they are laid over pictures that have hardly more.
 const MASK_EDGE: u32 = 320;
-/// Defects a panel that go onto the page, the most confident first.
+/// Defects per panel that go onto the page, most confident first.
 const MAX_DEFECTS: usize = 100;
 
-/// What the page says of a panel: what its line in the results says, without hashes that all panels have in common, and
-/// short.
+/// What the page says about a panel: what its line in the results says, shortened, and without the hashes that all
+/// panels share.
 #[derive(Serialize)]
 pub(super) struct ShownRecord<'a> {
     defects: Vec<ShownDefect<'a>>,
