@@ -171,6 +171,7 @@ impl InspectorBuilder {
         let trace = Trace {
             model: Arc::clone(self.model.sha256()),
             manifest: Arc::clone(self.model.manifest_sha256()),
+            files: Arc::clone(self.model.files()),
             policy: judge.sha256().map(Into::into),
             image: None,
             provider: Some(provider).filter(|&provider| provider != Provider::Cpu),

@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ndarray::ArrayView4;
 
-use super::files::{PackageFiles, check_hash};
+use super::files::{PackageFiles, check_hash, step_files};
 use super::manifest::Manifest;
 use super::options::{ModelOptions, Precision};
 use super::ultralytics;
@@ -30,6 +31,7 @@ pub struct Model {
     folder: Option<PathBuf>,
     sha256: Arc<str>,
     manifest_sha256: Arc<str>,
+    files: Arc<BTreeMap<String, String>>,
 }
 
 impl Model {
@@ -120,6 +122,7 @@ impl Model {
         options: &ModelOptions,
     ) -> Result<Self> {
         let fit = |m: Mismatch| Error::model(graph.path(), m.expected, m.found);
+        let files = step_files(&manifest, &manifest_path, folder.as_deref())?.into();
         let form = graph.input(&manifest.input).map_err(fit)?;
         let head = head::find(manifest.task, &manifest.output, graph.signature(), &options.formats).map_err(fit)?;
         if let Some(batch) = form.batch().filter(|&n| head.single() && n > 1) {
@@ -131,6 +134,7 @@ impl Model {
             form,
             head,
             manifest_path,
+            files,
             folder,
             sha256: sha256.into(),
             manifest_sha256: sha256_hex(text.as_bytes()).into(),
@@ -168,6 +172,12 @@ impl Model {
     /// SHA-256 of the manifest's text, in hexadecimal.
     pub fn manifest_sha256(&self) -> &Arc<str> {
         &self.manifest_sha256
+    }
+
+    /// SHA-256, in hexadecimal, of the other files of the package: those that steps of preprocessing own, by their paths
+    /// in it. Weights beside the graph count with [`sha256`](Self::sha256).
+    pub fn files(&self) -> &Arc<BTreeMap<String, String>> {
+        &self.files
     }
 
     /// What runs the graph.

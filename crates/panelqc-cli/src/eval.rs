@@ -129,7 +129,7 @@ fn inspected(args: &Args) -> Result<Measured, Failure> {
 fn stored(args: &Args, file: &Path) -> Result<Measured, Failure> {
     let (model, policy) = args.engine.info()?;
     let samples = args.data.samples(&model.manifest)?;
-    let mut setup = Trace::new(model.sha256, model.manifest_sha256);
+    let mut setup = Trace::new(model.sha256, model.manifest_sha256).with_files(model.files);
     setup.policy = policy.as_ref().and_then(Policy::sha256).map(Into::into);
     let records = read_results(file, &samples, &setup)?;
 
