@@ -221,6 +221,11 @@ mod tests {
             ("size =", "mean = [0.0, 0.0]\nsize =", "1 or 3 numbers, found 2"),
             ("size =", "stride = 16\nsize =", "a divisor of the size [8, 16], found 16"),
             ("size =", "stride = 8\nfit = \"crop\"\nsize =", "fit `letterbox` with it"),
+            (
+                "size =",
+                "resize = \"pillow-bilinear\"\nantialias = false\nsize =",
+                "antialias: expected true, or a kernel that can do without",
+            ),
             ("size =", "white = 0\nsize =", "white: expected 1 to 65535, found 0"),
             ("size =", "white = 70000\nsize =", "line 5"),
             ("[input]", "[[prepare]]\nstep = \"whiet\"\n[input]", "unknown variant `whiet`, expected"),

@@ -32,7 +32,8 @@ pub struct Preprocess {
     #[serde(default)]
     pub resize: Kernel,
     /// Whether `bilinear` and `bicubic` widen their kernel when they shrink a picture, as PIL and torchvision do and
-    /// OpenCV does not. Default `true`. The other kernels do not look at it.
+    /// OpenCV does not. Default `true`. The other kernels are named for what they do: those of PIL and torchvision always
+    /// widen, and `false` beside them is refused.
     #[serde(default = "yes")]
     pub antialias: bool,
     /// Gray value around a letterboxed frame, 0 to 255. Default 114.
@@ -156,6 +157,14 @@ impl Preprocess {
             if stride == 0 || height % stride != 0 || width % stride != 0 {
                 return Some(format!("stride: expected a divisor of the size [{height}, {width}], found {stride}"));
             }
+        }
+        let pillow = matches!(
+            self.resize,
+            Kernel::PillowBilinear | Kernel::PillowBicubic | Kernel::TorchvisionBilinear | Kernel::TorchvisionBicubic
+        );
+        if pillow && !self.antialias {
+            let kernels = "`bilinear` or `bicubic`";
+            return Some(format!("antialias: expected true, or a kernel that can do without ({kernels}), found false"));
         }
         if self.white == Some(0) {
             return Some("white: expected 1 to 65535, found 0".to_owned());
