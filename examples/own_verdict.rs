@@ -1,5 +1,5 @@
-//! A policy built in code, and a judge of one's own around it: the policy decides on the defects of one panel, the judge
-//! adds what no rule can state, here the grade that the panel is sold by.
+//! A policy built in code, and a judge of one's own around it: the policy decides on the defects of one panel, the
+//! judge adds what no rule can state, here the grade that the panel is sold by.
 //!
 //! ```text
 //! cargo run --release --example own_verdict -- models/solar-cell cell.png

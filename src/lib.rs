@@ -29,8 +29,9 @@
 //!   [`ModelOptions`] choose the [`Provider`] that runs it;
 //! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
 //!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them; several camera threads share a [`Station`];
-//! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`], or a [`Judge`] of your own, gave, [`PanelError`] why there is none;
-//!   both become a [`PanelRecord`], which is written as a JSON line ([`JsonlWriter`]) and read back ([`JsonlReader`]);
+//! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`], or a [`Judge`] of your own, gave,
+//!   [`PanelError`] why there is none; both become a [`PanelRecord`], which is written as a JSON line ([`JsonlWriter`])
+//!   and read back ([`JsonlReader`]);
 //! * [`Error`] says what was expected and what was found, and [`Error::fault`] who has to act.
 //!
 //! Beside this crate, with dependencies of their own:

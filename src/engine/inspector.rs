@@ -72,8 +72,8 @@ impl InspectorBuilder {
     }
 
     /// Reports defects down to this confidence too, `0..=1`. Default: the manifest's confidence, or for each kind the
-    /// least that the policy's limits and rules, or the [`Judge`], look at where that is lower. It can only lower that, so the verdict
-    /// does not depend on it.
+    /// least that the policy's limits and rules, or the [`Judge`], look at where that is lower. It can only lower that,
+    /// so the verdict does not depend on it.
     #[must_use]
     pub fn floor(mut self, confidence: f32) -> Self {
         self.floor = confidence;

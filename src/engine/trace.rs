@@ -98,8 +98,8 @@ impl Trace {
         self
     }
 
-    /// Whether a result with this trace was made with the same model, manifest, files of its steps, policy and provider as one with
-    /// `other`: only the images may differ, and the version of this library.
+    /// Whether a result with this trace was made with the same model, manifest, files of its steps, policy and provider
+    /// as one with `other`: only the images may differ, and the version of this library.
     pub fn same_setup(&self, other: &Self) -> bool {
         self.model == other.model
             && self.manifest == other.manifest

@@ -174,8 +174,8 @@ impl Model {
         &self.manifest_sha256
     }
 
-    /// SHA-256, in hexadecimal, of the other files of the package: those that steps of preprocessing own, by their paths
-    /// in it. Weights beside the graph count with [`sha256`](Self::sha256).
+    /// SHA-256, in hexadecimal, of the other files of the package: those that steps of preprocessing own, by their
+    /// paths in it. Weights beside the graph count with [`sha256`](Self::sha256).
     pub fn files(&self) -> &Arc<BTreeMap<String, String>> {
         &self.files
     }

@@ -32,8 +32,8 @@ pub struct Preprocess {
     #[serde(default)]
     pub resize: Kernel,
     /// Whether `bilinear` and `bicubic` widen their kernel when they shrink a picture, as PIL and torchvision do and
-    /// OpenCV does not. Default `true`. The other kernels are named for what they do: those of PIL and torchvision always
-    /// widen, and `false` beside them is refused.
+    /// OpenCV does not. Default `true`. The other kernels are named for what they do: those of PIL and torchvision
+    /// always widen, and `false` beside them is refused.
     #[serde(default = "yes")]
     pub antialias: bool,
     /// Gray value around a letterboxed frame, 0 to 255. Default 114.

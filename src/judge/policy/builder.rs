@@ -105,8 +105,8 @@ impl PolicyBuilder {
     /// The policy.
     ///
     /// # Errors
-    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with everything that cannot be meant, by the name of the rule or zone:
-    /// what [`Policy::parse`] refuses.
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with everything that cannot be meant, by the name of the rule or
+    /// zone: what [`Policy::parse`] refuses.
     pub fn build(mut self) -> Result<Policy> {
         // In the order that they have in a file: an area of several zones is the same number then.
         self.draft.kinds.sort_by(|(a, _), (b, _)| a.cmp(b));
