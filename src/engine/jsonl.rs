@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::record::PanelRecord;
 use crate::error::{Error, Result};
 
-/// Writes JSON lines: one object a panel.
+/// Writes JSON lines: one object per panel.
 #[derive(Debug)]
 pub struct JsonlWriter<W: Write> {
     out: W,

@@ -42,7 +42,7 @@ pub struct FailedPanel {
     pub panel: String,
     /// Its first image file, as it was given (bytes that are not UTF-8 replaced); `None` for a panel from memory.
     pub image: Option<String>,
-    /// What went wrong, for people.
+    /// What went wrong, in words.
     pub error: String,
     /// [`ErrorKind::code`] of the error; `None` where the result was written by a version that did not tell.
     pub code: Option<String>,

@@ -47,12 +47,13 @@ pub struct OutputConfig {
     /// The same for single kinds, in place of `confidence`. Default none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub confidences: BTreeMap<Kind, f32>,
-    /// Of two boxes of the same kind that overlap more than this (IoU), the less sure is dropped. Default 0.5.
+    /// Of two boxes of the same kind that overlap more than this (IoU), the one with lower confidence is dropped.
+    /// Default 0.5.
     #[serde(default = "half")]
     pub iou: f32,
     /// The same for boxes of different kinds. Default: kinds do not drop each other.
     pub iou_across: Option<f32>,
-    /// Most defects that a detector reports for one frame, the surest first. Default 300.
+    /// Most defects that a detector reports for one frame, most confident first. Default 300.
     #[serde(default = "three_hundred")]
     pub max_defects: usize,
     /// How numbers become probabilities, where the format does not say it. Default `none`: they are.

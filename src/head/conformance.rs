@@ -105,7 +105,7 @@ impl Noise {
         (self.next() * end as f32) as u32
     }
 
-    /// Probabilities for most, some numbers that are none, and some that are far off.
+    /// Probabilities for most, some non-finite values, and some that are far off.
     fn wild(&mut self) -> f32 {
         match self.below(8) {
             0 => 0.0,

@@ -87,7 +87,7 @@ impl HeadFormat {
         self
     }
 
-    /// The same with names to begin with for as many kinds as the outputs have, for a starter manifest.
+    /// The same with placeholder names for as many kinds as the outputs have, for a starter manifest.
     pub(super) const fn with_kinds(mut self, kinds: fn(&Signature) -> Option<Vec<Kind>>) -> Self {
         self.kinds = kinds;
         self
@@ -115,7 +115,7 @@ pub(crate) fn names<'f>(formats: impl IntoIterator<Item = &'f HeadFormat>) -> St
     formats.into_iter().map(HeadFormat::name).collect::<Vec<_>>().join(", ")
 }
 
-/// Names to begin with for the kinds of a graph whose outputs have this format.
+/// Placeholder names for the kinds of a graph whose outputs have this format.
 pub(crate) fn starter_kinds(format: &HeadFormat, signature: &Signature) -> Option<Vec<Kind>> {
     (format.kinds)(signature)
 }

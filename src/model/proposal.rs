@@ -10,7 +10,7 @@ use crate::runtime::{Graph, GraphOptions, Mismatch, Signature, list};
 use crate::tensor::{Channels, Fit, Preprocess};
 
 impl Manifest {
-    /// A manifest to begin with for the graph at `path`, from its metadata or else from the names and shapes of its
+    /// A starter manifest for the graph at `path`, from its metadata or else from the names and shapes of its
     /// inputs and outputs. Where those fit several tasks or formats, `task` and `format` decide. What a graph does not
     /// say (names of kinds, scale, mean, how scores become probabilities) is a guess, for a person to check.
     ///

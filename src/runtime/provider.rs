@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Provider {
-    /// `cpu`: ONNX Runtime's own kernels, one thread a session.
+    /// `cpu`: ONNX Runtime's own kernels, one thread per session.
     #[default]
     Cpu,
     /// `cuda`: NVIDIA, cuDNN. TF32 is off, for its 10 bits of fraction would break the promise that results do not

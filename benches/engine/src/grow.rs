@@ -8,7 +8,7 @@ use super::Failure;
 use super::cases::Cases;
 use super::stream::Window;
 
-/// One run of `count` images with `threads` workers, in a process of its own: images a second from the first image to
+/// One run of `count` images with `threads` workers, in a process of its own: images per second from the first image to
 /// the last, and the memory that the process had at most and has at the end. A count of `4.5s` is a time instead.
 pub(super) fn run(model: &str, cases: &str, case: &str, threads: &str, count: &str) -> Result<(), Failure> {
     let cases = Cases::load(cases)?;

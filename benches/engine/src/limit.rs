@@ -50,7 +50,7 @@ pub(super) fn serve(model: &str, cases: &str) -> Result<(), Failure> {
     })
 }
 
-/// Images a second of the bare loop, one thread a session.
+/// Images per second of the bare loop, one thread per session.
 fn together(work: &Work, sessions: &mut [Session], time: Duration, memory: bool) -> Result<f64, Failure> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = sessions

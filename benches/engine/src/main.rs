@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! panelqc-bench images DIR COUNT                          render the pictures of all cases
-//! panelqc-bench panelqc MODEL CASES.json                  serve: images a second through the engine
+//! panelqc-bench panelqc MODEL CASES.json                  serve: images per second through the engine
 //! panelqc-bench fp32 MODEL CASES.json                     the same with the package's graph in floating point
 //! panelqc-bench limit MODEL CASES.json                    serve: what decoding alone and the bare runtime allow
 //! panelqc-bench preprocess CASES.json                     serve: a frame to a tensor, beside fast_image_resize
 //! panelqc-bench latency MODEL CASES.json CASE COUNT       single panels, stages, heap allocations
-//! panelqc-bench grow MODEL CASES.json CASE THREADS COUNT  images a second and memory of one long run
+//! panelqc-bench grow MODEL CASES.json CASE THREADS COUNT  images per second and memory of one long run
 //! ```
 
 mod cases;

@@ -11,7 +11,7 @@ use super::serve::serve as answer;
 /// Most bytes of pictures that wait in memory for the clock to start.
 const MOST_WAITING: usize = 768 << 20;
 
-/// Images a second through `inspect_batch`, all workers, sessions and buffers warm; the graph of `precision`, or the
+/// Images per second through `inspect_batch`, all workers, sessions and buffers warm; the graph of `precision`, or the
 /// one that the package chooses.
 pub(super) fn serve(model: &str, cases: &str, precision: Option<Precision>) -> Result<(), Failure> {
     let cases = Cases::load(cases)?;

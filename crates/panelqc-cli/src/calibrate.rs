@@ -101,7 +101,7 @@ fn print(asked: &Calibration, made: &CalibratedPolicy) -> io::Result<()> {
     }
     writeln!(
         out,
-        "could show      a miss rate of {:.2} % at best ({} defective panels, none of them passed)",
+        "best provable   a miss rate of {:.2} % ({} defective panels, none of them passed)",
         asked.smallest(miss.of, 1) * 100.0,
         miss.of
     )?;

@@ -16,7 +16,7 @@ pub(super) struct DataArgs {
     /// How the labels are laid out: see docs/METRICS.md. May be left out where the decisions are the only labels.
     #[arg(long, required_unless_present = "decisions", value_parser = PossibleValuesParser::new(DataFormat::ALL.map(DataFormat::as_str)).try_map(|name| name.parse::<DataFormat>()))]
     format: Option<DataFormat>,
-    /// What persons decided on a report's page: it takes the place of the labels.
+    /// Reviewers' decisions from the HTML page; they replace the labels.
     #[arg(long, value_name = "decisions.json")]
     decisions: Option<PathBuf>,
     /// List of the panels to use, one id a line [default: all].

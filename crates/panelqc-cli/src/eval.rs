@@ -222,13 +222,13 @@ fn print(e: &Evaluation, engine: Option<(usize, usize)>) -> std::io::Result<()> 
     if let Some(ms) = e.ms {
         writeln!(
             out,
-            "ms an image     median {:.1}, p95 {:.1}, p99 {:.1} (model {:.1})",
+            "ms per image    median {:.1}, p95 {:.1}, p99 {:.1} (model {:.1})",
             ms.total.p50, ms.total.p95, ms.total.p99, ms.infer.p50
         )?;
     }
     match e.images_per_s.zip(engine) {
         Some((rate, (threads, batch))) => {
-            writeln!(out, "images a second {rate:.1} ({threads} threads, batch {batch})")
+            writeln!(out, "images/s        {rate:.1} ({threads} threads, batch {batch})")
         }
         None => Ok(()),
     }

@@ -4,16 +4,16 @@ use panelqc_eval::metrics::{Evaluation, PERSON_MS};
 #[derive(clap::Args)]
 #[command(next_help_heading = "Gates (exit status 1 when one is not kept)")]
 pub(super) struct Gates {
-    /// Least mAP, as `map` of --json has it.
+    /// Minimum mAP (`map` in --json).
     #[arg(long, value_name = "X", value_parser = share)]
     min_map: Option<f64>,
-    /// Least F-score.
+    /// Minimum F-score.
     #[arg(long, value_name = "X", value_parser = share)]
     min_f_score: Option<f64>,
-    /// Least AUROC of the panels' scores.
+    /// Minimum AUROC of the panels' scores.
     #[arg(long, value_name = "X", value_parser = share)]
     min_auroc: Option<f64>,
-    /// Least accuracy.
+    /// Minimum accuracy.
     #[arg(long, value_name = "X", value_parser = share)]
     min_accuracy: Option<f64>,
     /// Highest share of defective panels passed.

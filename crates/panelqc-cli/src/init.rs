@@ -98,7 +98,7 @@ fn comment(key: &str) -> &'static str {
         "kinds" => "in the order of the graph's numbers (?)",
         "good" => "those of the kinds that mean \"no defect\" (?)",
         "confidence" => "defects below are not reported",
-        "iou" => "of boxes of one kind that overlap more, the less sure is dropped",
+        "iou" => "of boxes of one kind that overlap more, the one with lower confidence is dropped",
         "max_defects" => "most defects a frame",
         "activation" => "none | sigmoid | softmax: how numbers become probabilities (?)",
         "cam_threshold" => "part of the map's range that is the defect's region",

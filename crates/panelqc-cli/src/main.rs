@@ -21,8 +21,7 @@ use clap::{Parser, Subcommand};
 
 /// Automatic visual inspection of industrial panels.
 ///
-/// Exit status: 0 done; 1 the run was done and some image could not be inspected, or a gate was not kept; 2 usage or
-/// set-up error.
+/// Exit status 0: done. 1: finished, but an image could not be inspected or a gate failed. 2: usage or set-up error.
 #[derive(Parser)]
 // Not the name of the package.
 #[command(name = "panelqc", version, max_term_width = 100)]
@@ -37,7 +36,7 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure a model against labelled images.
     Eval(eval::Args),
-    /// Measure speed on images of your own: images a second, latency, stages, and how near that is to the limit.
+    /// Measure speed on your own images: images per second, latency, stages, and how close that is to the limit.
     Bench(bench::Args),
     /// Tell whether model B is better than model A, and by how much.
     Compare(compare::Args),
@@ -47,9 +46,9 @@ enum Command {
     Golden(golden::Args),
     /// Choose a policy's limits so that the miss rate is guaranteed.
     Calibrate(calibrate::Args),
-    /// Tell on fresh labelled panels whether a policy's guarantee still holds.
+    /// Check, on newly labelled panels, that a policy's guarantee still holds.
     Monitor(monitor::Args),
-    /// Write a manifest to begin with for an ONNX graph.
+    /// Write a starter manifest for an ONNX graph.
     Init(init::Args),
 }
 

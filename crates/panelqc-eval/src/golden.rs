@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Golden images of a model package: pictures with the tensor that they become and the defects that are found on them.
 /// Replaying them tells whether a deployed model still does what it did where it was made.
 ///
-/// In the folder that `[golden] folder` of the manifest names: the pictures; `golden.jsonl`, a line a picture; and
+/// In the folder that `[golden] folder` of the manifest names: the pictures; `golden.jsonl`, one line per picture; and
 /// `tensors.safetensors`, an `f32` tensor `[C, H, W]` a picture under the picture's name. The tensors may as well be
 /// written by the training pipeline (`safetensors.numpy.save_file`): then the replay compares with that.
 #[derive(Debug)]

@@ -202,7 +202,7 @@ pub(super) fn numbers(signature: &Signature, axis: usize, before: usize) -> Opti
     numbers.checked_sub(before + prototypes.unwrap_or(0))
 }
 
-/// Names to begin with for the kinds of such proposals.
+/// Placeholder names for the kinds of such proposals.
 pub(super) fn starter_kinds(signature: &Signature, axis: usize, before: usize) -> Option<Vec<Kind>> {
     numbered(numbers(signature, axis, before)?)
 }

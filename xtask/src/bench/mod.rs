@@ -267,7 +267,7 @@ fn report(all: &Value, results: &Results, preprocessing: Option<&str>, workers: 
         out += &format!("          {who}: {}\n", parts.join(", "));
     }
     out += &format!(
-        "settings  {} rounds of {} s, {workers} workers; images a second and quotients: median (lowest to highest)\n\n",
+        "settings  {} rounds of {} s, {workers} workers; images per second and quotients: median (lowest to highest)\n\n",
         all["settings"]["rounds"], all["settings"]["seconds"]
     );
     out += &results.table(workers);

@@ -56,7 +56,7 @@ impl Results {
         peers
     }
 
-    /// Panelqc's images a second over each peer's on the main case, of the model where that is least.
+    /// Panelqc's images per second over each peer's on the main case, of the model where that is least.
     fn headline(&self) -> Value {
         let mut peers = Map::new();
         for peer in self.peers() {

@@ -71,7 +71,7 @@ impl Pictures {
     }
 }
 
-/// Images a second, images and boxes found, each model on a thread of its own.
+/// Images per second, images and boxes found, each model on a thread of its own.
 fn run(models: &mut [Runtime<YOLO>], pictures: &Pictures, time: Duration) -> anyhow::Result<(f64, usize, usize)> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = models

@@ -40,7 +40,7 @@ pub fn read_results(path: &Path, samples: &[Sample], setup: &Trace) -> Result<Ve
         order.push(id.clone());
         if records.insert(id, record).is_some() {
             let found = format!("a second one of {}", order.last().map_or("", String::as_str));
-            return Err(Error::results(path, line, "one result a panel", found));
+            return Err(Error::results(path, line, "one result per panel", found));
         }
     }
     let found: Vec<Option<PanelRecord>> = samples.iter().map(|sample| records.remove(&sample.files.id)).collect();
@@ -97,7 +97,7 @@ mod tests {
             (vec![("a", same()), ("b", same()), ("c", same())], "found some of c without a label"),
             (
                 vec![("a", same()), ("a", same())],
-                "results.jsonl:2: expected one result a panel, found a second one of a",
+                "results.jsonl:2: expected one result per panel, found a second one of a",
             ),
             (
                 vec![("a", same()), ("b", Trace::new("n", "f"))],

@@ -52,7 +52,7 @@ pub struct BySize {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct AverageRecall {
-    /// With the surest one.
+    /// With the most confident one.
     #[serde(rename = "1", skip_serializing_if = "Option::is_none")]
     pub one: Option<f64>,
     /// With ten.
@@ -69,14 +69,14 @@ pub struct AverageRecall {
 /// One detection: bit `i` of `hit` and `out` is for IoU limit `i`.
 struct Ranked {
     confidence: f32,
-    /// Place among the detections of its kind on its image, the surest first.
+    /// Place among the detections of its kind on its image, most confident first.
     rank: usize,
     hit: u16,
     /// It does not count: it found what is to be ignored, or nothing and is of another size.
     out: u16,
 }
 
-/// The detections of one kind over all images, the surest first, and the number of truths that count.
+/// The detections of one kind over all images, most confident first, and the number of truths that count.
 struct Ranking {
     found: Vec<Ranked>,
     truths: usize,
@@ -129,7 +129,7 @@ fn rankings(images: &[Truths<'_>], kind: &Kind, shape: Shape) -> [Ranking; 4] {
     let mut rankings = AREAS.map(|_| Ranking { found: Vec::new(), truths: 0 });
     for image in images {
         let truths: Vec<_> = image.truth.iter().filter(|t| t.kind == *kind).collect();
-        let mut found = image.surest(|d| d.kind == *kind);
+        let mut found = image.most_confident(|d| d.kind == *kind);
         found.truncate(MOST);
         if truths.is_empty() && found.is_empty() {
             continue;
@@ -219,7 +219,7 @@ impl Ranking {
         Some(sum / RECALLS as f64)
     }
 
-    /// Highest recall at IoU limit `i` with the `most` surest detections of each image.
+    /// Highest recall at IoU limit `i` with the `most` most confident detections of each image.
     fn recall(&self, i: usize, most: usize) -> Option<f64> {
         let counted = |entry: &&Ranked| entry.rank < most && entry.out >> i & 1 == 0 && entry.hit >> i & 1 == 1;
         (self.truths > 0).then(|| self.found.iter().filter(counted).count() as f64 / self.truths as f64)

@@ -12,10 +12,10 @@ use crate::dataset::{DataFormat, Truth};
 #[non_exhaustive]
 pub enum Protocol {
     /// As DeepPCB defines it (Tang et al. 2019, after the ICDAR 2015 script): IoU above 0.33; each truth, in the order
-    /// of the labels, takes the surest detection of its kind that is still free.
+    /// of the labels, takes the most confident detection of its kind that is still free.
     Deeppcb,
-    /// IoU of at least 0.5; each detection, the surest first, takes the free truth of its kind that it overlaps most.
-    /// What finds only a truth that is to be ignored counts neither way.
+    /// IoU of at least 0.5; each detection, most confident first, takes the free truth of its kind that it overlaps
+    /// most. What finds only a truth that is to be ignored counts neither way.
     Coco,
 }
 
@@ -42,7 +42,7 @@ impl Protocol {
         }
     }
 
-    /// For each of `found` (of one kind, the surest first) whether it is right; `None` for one that does not count.
+    /// For each of `found` (of one kind, most confident first) whether it is right; `None` for one that does not count.
     fn right(self, truths: &[&Truth], found: &[&Defect]) -> Vec<Option<bool>> {
         let mut right = vec![Some(false); found.len()];
         let overlap = |t: &Truth, d: &Defect| Some(Shape::Box.overlap(t, d)).filter(|&overlap| self.accepts(overlap));
@@ -97,7 +97,7 @@ pub struct DetectionScores {
     /// Counts of each image, of all kinds, at that confidence.
     #[serde(skip)]
     pub per_image: Vec<Counts>,
-    /// Precision and recall of each kind from the surest detection on, at most 200 points.
+    /// Precision and recall of each kind from the most confident detection on, at most 200 points.
     #[serde(skip)]
     pub curves: BTreeMap<Kind, Vec<CurvePoint>>,
 }
@@ -106,7 +106,7 @@ pub struct DetectionScores {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct KindScores {
-    /// Average precision: the sum over right detections, the surest first, of the precision so far, divided by the
+    /// Average precision: the sum over right detections, most confident first, of the precision so far, divided by the
     /// number of truths.
     pub ap: f64,
     /// Right detections at the F-score's confidence.
@@ -150,7 +150,7 @@ pub fn detection_scores(images: &[Truths<'_>], kinds: &[Kind], protocol: Protoco
         let mut scores = KindScores::default();
         for (image, counts) in images.iter().zip(&mut per_image) {
             let truths: Vec<&Truth> = image.truth.iter().filter(|t| t.kind == *kind).collect();
-            let found = image.surest(|d| d.kind == *kind);
+            let found = image.most_confident(|d| d.kind == *kind);
             let right = protocol.right(&truths, &found);
             let judged = found.iter().zip(right).filter_map(|(d, right)| Some((d.confidence.get(), right?)));
             let judged: Vec<(f32, bool)> = judged.collect();
@@ -244,8 +244,8 @@ mod tests {
 
     #[test]
     fn a_worked_example() {
-        // Truths: a at 0, a at 100, b at 0. Found, surest first: a right, a on nothing, a again on the first truth
-        // (wrong: used), a right, b where an a is (wrong).
+        // Truths: a at 0, a at 100, b at 0. Found, most confident first: a right, a on nothing, a again on the first
+        // truth (wrong: used), a right, b where an a is (wrong).
         let (a, b): (Kind, Kind) = ("a".into(), "b".into());
         let truth = |kind: &Kind, x| Truth::new(kind.clone(), at(x));
         let marked = [vec![truth(&a, 0.0), truth(&b, 50.0)], vec![truth(&a, 100.0)], vec![]];

@@ -140,7 +140,7 @@ pub struct Evaluation {
     /// Time a panel, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ms: Option<StageTimes>,
-    /// Panels a second, all threads together, from the first image read to the last verdict.
+    /// Panels per second, all threads together, from the first image read to the last verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_per_s: Option<f64>,
     /// What the numbers were made with; `image` is null.
@@ -167,7 +167,7 @@ impl Evaluation {
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Curves {
-    /// Of each kind, the surest detections first.
+    /// Of each kind, most confident first.
     pub precision_recall: BTreeMap<Kind, Vec<CurvePoint>>,
 }
 

@@ -31,13 +31,13 @@ impl KindConfusion {
     }
 
     /// Detections from `confidence` on against truths, as `protocol` says what overlaps enough; the last row and
-    /// column, `background`, are false alarms (those on good images too) and misses. A detection, the surest first,
+    /// column, `background`, are false alarms (those on good images too) and misses. A detection, most confident first,
     /// takes the free truth of its own kind that it overlaps most; then what is left is paired across kinds.
     pub fn of_detections(images: &[Truths<'_>], kinds: &[Kind], protocol: Protocol, confidence: f32) -> Self {
         let mut matrix = KindConfusion::new(kinds.iter().cloned().chain([Kind::from(BACKGROUND)]).collect());
         let background = kinds.len();
         for image in images {
-            let mut found = image.surest(|d| d.confidence.get() >= confidence);
+            let mut found = image.most_confident(|d| d.confidence.get() >= confidence);
             let mut open: Vec<_> = image.truth.iter().collect();
             for same in [true, false] {
                 found.retain(|d| {
@@ -123,7 +123,8 @@ mod tests {
         let truth = |kind: &str, x: f32| Truth::new(kind.into(), at(x));
         let kinds = ["a".into(), "b".into()];
         let images = [
-            // The less sure `a` has the truth, not the surer `b`; the `b` at 40 is called `a`; the `b` at 80 is missed.
+            // The less confident `a` has the truth, not the more confident `b`; the `b` at 40 is called `a`; the `b` at
+            // 80 is missed.
             Truths {
                 truth: &[truth("a", 0.0), truth("b", 40.0), truth("b", 80.0)],
                 found: &[found("b", 0.9, 1.0), found("a", 0.8, 0.0), found("a", 0.7, 41.0), found("b", 0.3, 80.0)],

@@ -30,7 +30,7 @@ function summary() {
   const time = latency && tile("Time a panel", (latency.total.p50 / PERSON_MS * 100).toFixed(latency.total.p50 < 100 ? 2 : 1), "%",
     node("p", {}, `of a person's 2 s; median ${milliseconds(latency.total.p50)}`),
     node("p", {}, `95 % of them within ${milliseconds(latency.total.p95)}`),
-    node("p", { class: "quiet" }, `${evaluation.images_per_s ? `${evaluation.images_per_s.toFixed(0)} panels a second; ` : ""}a person: ${(panels.length * PERSON_MS / 60000).toFixed(0)} min for all`));
+    node("p", { class: "quiet" }, `${evaluation.images_per_s ? `${evaluation.images_per_s.toFixed(0)} panels per second; ` : ""}a person: ${(panels.length * PERSON_MS / 60000).toFixed(0)} min for all`));
   const { map, iou, f_score, detections } = evaluation;
   const found = map !== undefined && map !== null && tile("Mean average precision", map.toFixed(4), null,
     f_score !== undefined && node("p", {}, `F-score ${f_score.toFixed(4)}${iou ? ` at IoU ${iou}` : ""}`),
@@ -131,7 +131,7 @@ const LAYERS = [["boxes", "Boxes", "b"], ["masks", "Masks", "m"], ["truth", "Lab
     unsure: panels.some((p) => p.defects.some((d) => d.confidence < report.confidence)),
   })[name]);
 
-/// The defects of a frame that are drawn at present, the surest last, on top.
+/// The defects of a frame that are drawn at present, the most confident last, on top.
 const drawn = (panel, frame) => panel.defects.filter((d) => (d.frame || 0) === frame
   && d.confidence >= Math.max(layers.unsure ? 0 : report.confidence, filters.confidence)).reverse();
 
@@ -416,7 +416,7 @@ function facts(panel) {
         node("td", { class: "number" }, d.confidence.toFixed(3)), node("td", { class: "number" }, `${Math.round(d.box[0])}, ${Math.round(d.box[1])}`),
         node("td", { class: "number" }, d.area_mm2 ? `${d.area_mm2.toFixed(2)} mm²` : `${d.area_px} px`))))));
   }
-  if (panel.more) made.push(node("p", { class: "quiet" }, `and ${panel.more} less sure ones`));
+  if (panel.more) made.push(node("p", { class: "quiet" }, `and ${panel.more} with lower confidence`));
   return made;
 }
 
