@@ -71,7 +71,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     manifest.output.format = SPOTS.name().into();
     manifest.output.iou = 0.05;
 
-    // Every head has to hold this, whatever the graph returns.
+    // Every head must satisfy this, whatever the graph returns.
     let kinds = manifest.output.kinds.len();
     let shapes = vec![vec![2, kinds], vec![2, 1, 6, 8]];
     check(&Case::new(Arc::new(Spots { scores: 0, map: 1 }), manifest.output.clone(), shapes))?;

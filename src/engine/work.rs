@@ -25,7 +25,7 @@ use crate::runtime::Outputs;
 use crate::tensor::Batch;
 
 /// What is made of a panel that was inspected, on the worker. The panel comes back unless it is kept: its memory is
-/// used again.
+/// reused.
 pub(super) type Finish<T> = dyn Fn(&PanelReport, Panel<'static>) -> (T, Option<Panel<'static>>) + Send + Sync;
 
 /// The results of one job, one per panel.
@@ -50,7 +50,7 @@ pub(super) struct Engine {
     pub(super) workspaces: Mutex<Idle<Workspace>>,
 }
 
-/// Memory of one worker, used again from job to job.
+/// Memory of one worker, reused from job to job.
 pub(super) struct Workspace {
     frames: FrameScratch,
     batch: Batch,

@@ -54,7 +54,7 @@ impl Candidate {
 }
 
 /// What the views of one frame gave so far: candidates, maps, and the highest confidence of any defect. The memory is
-/// used again from frame to frame; one for each frame under way.
+/// reused from frame to frame; one for each frame under way.
 #[derive(Debug, Default)]
 pub struct Proposals {
     frame: Size,

@@ -92,7 +92,7 @@ impl Graph {
         self.options.provider
     }
 
-    /// Whether parts of it run as other operators than the file has.
+    /// Whether parts of it run as operators other than those in the file.
     pub(crate) fn rewritten(&self) -> bool {
         self.rewritten
     }

@@ -11,7 +11,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Mismatch> {
         return refused(format!("{other}, {} bytes", bytes.len()));
     }
     let Some(parts) = fields(bytes) else {
-        return refused(format!("{} bytes that are none, or one that was cut off", bytes.len()));
+        return refused(format!("{} bytes that are not one, or a truncated one", bytes.len()));
     };
     match parts.iter().filter(|part| part.number == number::GRAPH).count() {
         1 => Ok(()),

@@ -2,7 +2,7 @@ use geo::{Area, BooleanOps, BoundingRect, ConvexHull, MultiPolygon, Polygon, Rec
 
 use crate::geometry::{PixelBox, Size};
 
-/// A part of a frame that rules of a [`Policy`](crate::Policy) speak of. Points are pixels of the source image: origin
+/// A part of a frame that rules of a [`Policy`](crate::Policy) refer to. Points are pixels of the source image: origin
 /// top left, x right, y down.
 ///
 /// ```
