@@ -1,4 +1,4 @@
-//! A head of one's own: a format that the library does not know, as a type that implements `Head`, and a manifest that
+//! A head of your own: a format that the library does not know, as a type that implements `Head`, and a manifest that
 //! names it. Here each bright spot of a class-activation map becomes a box; the library's own head of this model makes
 //! one region of the brightest.
 //!

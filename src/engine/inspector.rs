@@ -238,7 +238,7 @@ impl Inspector {
         &self.engine.judge
     }
 
-    /// The rules of the verdict, those of the manifest where none were given; `None` with a [`Judge`] of one's own.
+    /// The rules of the verdict, those of the manifest where none were given; `None` with a [`Judge`] of your own.
     pub fn policy(&self) -> Option<&Policy> {
         self.policy.as_deref()
     }

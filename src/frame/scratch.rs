@@ -1,8 +1,8 @@
 use super::panel::Panel;
 use super::samples::{Memory, Numbers};
 
-/// Memory for files and pixels reused from image to image; one for each worker. The system gives pages back and takes
-/// them anew for every large image otherwise.
+/// Memory for files and pixels reused from image to image; one for each worker. Otherwise pages would go back to the
+/// system and be taken anew for every large image.
 #[derive(Default)]
 pub(crate) struct FrameScratch {
     /// An image file.
@@ -20,7 +20,7 @@ struct Pictures<T> {
 }
 
 impl FrameScratch {
-    /// Begins a job. What is not brought back of the one before, as its image was damaged, is lost.
+    /// Begins a job. Memory that the previous job did not bring back, since its image was damaged, is lost.
     pub(crate) fn begin(&mut self) {
         (self.eight.taken, self.sixteen.taken) = (0, 0);
     }

@@ -15,7 +15,7 @@ pub struct Candidate {
     pub(super) angle: Option<f32>,
     /// The last tie-breaker: the place in the graph's output.
     pub(super) rank: usize,
-    /// Its row among the proposals of its view, for formats that have such.
+    /// Its row among the proposals of its view, for formats that have rows.
     pub(super) row: usize,
     /// Which view of the frame it is from.
     pub(super) view: usize,

@@ -39,7 +39,7 @@ impl<'a> Search<'a> {
         self.ports
     }
 
-    /// Whether the format is to be told by the shapes, which a dynamic dimension does not do.
+    /// Whether the format is to be detected from the shapes, which a dynamic dimension does not allow.
     pub fn guessing(&self) -> bool {
         self.guessing
     }

@@ -4,7 +4,7 @@
 use super::signature::Mismatch;
 use super::wire::{Field, fields, push, push_number, push_text};
 
-/// Refuses bytes that are no whole ONNX model, and says what they are where that can be told.
+/// Refuses bytes that are not a whole ONNX model, and says what they are where that is known.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Mismatch> {
     let refused = |found: String| Err(Mismatch::new("an ONNX model (.onnx)", found));
     if let Some(other) = other_kind(bytes) {
@@ -19,7 +19,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Mismatch> {
     }
 }
 
-/// What a file is that people take for an ONNX model, told by its first bytes.
+/// What a file mistaken for an ONNX model is, by its first bytes.
 fn other_kind(bytes: &[u8]) -> Option<&'static str> {
     let starts: [(&[u8], &str); 10] = [
         (b"version https://git-lfs", "a Git LFS pointer, whose file was not fetched"),
@@ -130,7 +130,7 @@ pub(super) fn opset(model: &[Field<'_>]) -> Option<i64> {
 }
 
 impl Node {
-    /// `None` for bytes that are no node.
+    /// `None` for bytes that are not a node.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut node = Node::default();
         for field in fields(bytes)? {
@@ -188,7 +188,7 @@ impl Node {
 }
 
 impl Attribute {
-    /// `None` for bytes that are no attribute.
+    /// `None` for bytes that are not an attribute.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut attribute = Attribute::default();
         for field in fields(bytes)? {
@@ -223,7 +223,7 @@ impl Attribute {
 }
 
 impl Tensor {
-    /// `None` for bytes that are no tensor.
+    /// `None` for bytes that are not a tensor.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut tensor = Tensor::default();
         for field in fields(bytes)? {

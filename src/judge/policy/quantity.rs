@@ -164,8 +164,8 @@ impl Bounds {
         self
     }
 
-    /// Whether a value is inside. What differs from a bound by a billionth of it is taken for equal: a length in
-    /// millimetres is a product, whose last digit is rounding.
+    /// Whether a value is inside. A value within a billionth of a bound counts as equal to it: a length in millimetres
+    /// is a product, whose last digit is rounding.
     pub(super) fn contain(self, value: f64) -> bool {
         self.at_least.is_none_or(|bound| reaches(value, bound)) && self.below.is_none_or(|bound| !reaches(value, bound))
     }

@@ -143,7 +143,7 @@ impl Margin {
     }
 }
 
-/// The polygon through `points`, or why it is none.
+/// The polygon through `points`, or why it is not one.
 fn polygon(points: &[[f64; 2]]) -> Result<Polygon, String> {
     if points.iter().flatten().any(|v| !v.is_finite()) {
         return Err("expected a polygon of finite numbers".to_owned());

@@ -104,7 +104,7 @@ impl<T: Sample> Resize<T> {
         }
     }
 
-    /// An image that has the size already.
+    /// An image that already has the size.
     fn copy(&mut self, source: View<'_, T>, rows: Range<usize>, sink: &mut impl Sink) {
         let (width, channels) = (source.width(), source.channels());
         if channels == 1 {
