@@ -27,7 +27,7 @@ struct Args {
     /// Rules of the verdict.
     #[arg(long)]
     policy: Option<PathBuf>,
-    /// List of the panels to inspect, one id a line (labelled folders only).
+    /// List of the panels to inspect, one id per line (labelled folders only).
     #[arg(long)]
     split: Option<PathBuf>,
     /// Folder for the results.

@@ -57,7 +57,7 @@ fn plain(shot: u32) -> panelqc::Result<Frame<'static>> {
 /// A camera's shot, by its number.
 type Shoot = fn(u32) -> panelqc::Result<Frame<'static>>;
 
-/// What the gate gets: the camera, the panel, and what becomes of it.
+/// What the gate gets: the camera, the panel, and the decision on it.
 type Signal = (&'static str, String, Verdict);
 
 /// One camera: takes shots, hands each over, and signals an answer for each in time.

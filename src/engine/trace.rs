@@ -24,8 +24,8 @@ pub struct Trace {
     /// What ran the graph; `None`, and absent from the JSON form, for the CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
-    /// Whether parts of the graph ran as other operators than the file has: see
-    /// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite). Absent from the JSON form where it is not so.
+    /// Whether parts of the graph ran as operators other than those in the file: see
+    /// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite). Absent from the JSON form when `false`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub rewritten: bool,
     /// Version of this library.
@@ -41,8 +41,8 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Trace {
-    /// That of a model and its manifest, by their hashes: without a policy, on the CPU, as the graph's file has it, by
-    /// this version of the library.
+    /// The trace of a model and its manifest, given their hashes: no policy, on the CPU, not rewritten, by this version
+    /// of the library.
     pub fn new(model: impl Into<Arc<str>>, manifest: impl Into<Arc<str>>) -> Self {
         Trace {
             model: model.into(),

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::hash::{sha256_hex, sha256_of};
 use crate::tensor::Step;
 
-/// What a model package says, read without opening its graph and without ONNX Runtime: for what is done with results
-/// that are there already.
+/// What a model package says, read without opening its graph and without ONNX Runtime: for work on results that exist
+/// already.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ModelInfo {

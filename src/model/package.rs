@@ -24,7 +24,7 @@ pub struct Model {
     graph: Graph,
     form: InputForm,
     head: Arc<dyn Head>,
-    /// Places of the outputs that the head reads.
+    /// Indices of the outputs that the head reads.
     used: Vec<usize>,
     manifest: Manifest,
     manifest_path: PathBuf,
@@ -36,9 +36,9 @@ pub struct Model {
 
 impl Model {
     /// Loads a model package: a folder with `model.onnx` and `model.toml`, or an `.onnx` file with a `.toml` of the
-    /// same name beside it. An `.onnx` file that Ultralytics exported needs no manifest: its metadata are one. ONNX
-    /// Runtime is found as [`init_runtime`](crate::init_runtime) says. The graph's hash, inputs and outputs are checked
-    /// here against the manifest, not at the first image.
+    /// same name beside it. An `.onnx` file that Ultralytics exported needs no manifest: its metadata serve as one.
+    /// ONNX Runtime is found as [`init_runtime`](crate::init_runtime) says. The graph's hash, inputs and outputs are
+    /// checked here against the manifest, not at the first image.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a missing file, a manifest that cannot be used, a hash that
@@ -49,7 +49,7 @@ impl Model {
     }
 
     /// As [`load`](Self::load), with options: another precision than the one that the manifest chooses, another
-    /// provider than the CPU, a folder for the optimised graph, formats of the program's own.
+    /// provider than the CPU, a folder for the optimised graph, the program's own formats.
     ///
     /// # Errors
     /// As [`load`](Self::load); [`ErrorKind::Model`](crate::ErrorKind::Model) when the package has no graph of the
@@ -148,7 +148,7 @@ impl Model {
         self.graph.path()
     }
 
-    /// The manifest's file, which is not there for a graph whose own metadata are the manifest, and for one from
+    /// The manifest's file, which does not exist for a graph whose own metadata are the manifest, and for one from
     /// memory.
     pub fn manifest_path(&self) -> &Path {
         &self.manifest_path
@@ -185,7 +185,7 @@ impl Model {
         self.graph.provider()
     }
 
-    /// Whether parts of the graph run as other operators than the file has: see
+    /// Whether parts of the graph run as operators other than those in the file: see
     /// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite).
     pub fn rewritten(&self) -> bool {
         self.graph.rewritten()
@@ -206,14 +206,14 @@ impl Model {
         Decoder::new(Arc::clone(&self.head), Context::new(self.manifest.output.clone()))
     }
 
-    /// The largest batch that the graph takes; `None` when its batch axis is dynamic. A smaller batch is filled up. It
-    /// is 1 for a graph whose outputs have no batch axis, and with fit `source`.
+    /// The largest batch that the graph takes; `None` when its batch axis is dynamic. A smaller batch is padded. It is
+    /// 1 for a graph whose outputs have no batch axis, and with fit `source`.
     pub fn max_batch(&self) -> Option<usize> {
         let single = self.head.single() || self.manifest.input.fit == Fit::Source;
         if single { Some(1) } else { self.form.batch() }
     }
 
-    /// Opens sessions until there are `count`, so that so many threads can run the model at a time.
+    /// Opens sessions until there are `count`, so that this many threads can run the model at a time.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) when ONNX Runtime cannot open another session, for example for
@@ -223,8 +223,8 @@ impl Model {
     }
 
     /// Runs the graph on an input `[N, C, H, W]` and copies the outputs that the head reads into `outputs`, whose
-    /// memory is used again. A graph of another element type, order of axes or fixed batch gets its input turned into
-    /// that; outputs of any number type become `f32`. Waits for a session when all are in use.
+    /// memory is reused. A graph of another element type, order of axes or fixed batch gets its input converted;
+    /// outputs of any number type become `f32`. Waits for a session when all are in use.
     ///
     /// # Errors
     /// [`ErrorKind::Inference`](crate::ErrorKind::Inference) when ONNX Runtime fails.

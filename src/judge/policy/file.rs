@@ -109,8 +109,8 @@ impl Policy {
     /// # Errors
     /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with the line of each mistake: an unknown key, another schema,
     /// limits that are not `0 <= review <= fail <= 1`, a limit in millimetres without `pixel_pitch_mm`, an empty range,
-    /// a zone that is empty, crosses itself, is not defined or not used, a rule that an earlier one leaves nothing to
-    /// or that contradicts another one, a guarantee for other rules.
+    /// a zone that is empty, crosses itself, is not defined or not used, a rule that an earlier one covers or that
+    /// contradicts another one, a guarantee for other rules.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let (draft, problems) = read(text, path)?;
         draft.checked(Text::new(text), problems)
