@@ -27,7 +27,7 @@ struct Args {
     /// Rules of the verdict.
     #[arg(long)]
     policy: Option<PathBuf>,
-    /// List of the panels to inspect, one id a line (labelled folders only).
+    /// List of the panels to inspect, one id per line (labelled folders only).
     #[arg(long)]
     split: Option<PathBuf>,
     /// Folder for the results.
@@ -170,10 +170,10 @@ fn speed(records: &[PanelRecord], seconds: f64, threads: usize) {
     let Some(ms) = StageTimes::new(&timings) else { return };
     let total = ms.total;
     println!(
-        "ms an image            median {:.1}, p95 {:.1}, p99 {:.1} (of the median {:.1} in the model)",
+        "ms per image           median {:.1}, p95 {:.1}, p99 {:.1} (of the median {:.1} in the model)",
         total.p50, total.p95, total.p99, ms.infer.p50
     );
-    println!("images a second        {:.1} with {threads} threads, batch 1", records.len() as f64 / seconds);
+    println!("images/s               {:.1} with {threads} threads, batch 1", records.len() as f64 / seconds);
     println!("against a person's 2 s {:.2} % (median)", total.p50 / PERSON_MS * 100.0);
 }
 

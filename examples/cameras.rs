@@ -1,6 +1,6 @@
-//! Three cameras on one line: two of 12 bits and one of 8, each on a thread of its own, one model, and an answer for the
-//! programmable logic controller (PLC) within 200 ms. What is not answered in time, or could not be inspected, is for
-//! review; nothing passes by mistake.
+//! Three cameras on one line: two of 12 bits and one of 8, each on a thread of its own, one model, and an answer for
+//! the programmable logic controller (PLC) within 200 ms. What is not answered in time, or could not be inspected, is
+//! for review; nothing passes by mistake.
 //!
 //! ```text
 //! cargo run --release --example cameras -- models/solar-cell
@@ -57,7 +57,7 @@ fn plain(shot: u32) -> panelqc::Result<Frame<'static>> {
 /// A camera's shot, by its number.
 type Shoot = fn(u32) -> panelqc::Result<Frame<'static>>;
 
-/// What the gate gets: the camera, the panel, and what becomes of it.
+/// What the gate gets: the camera, the panel, and the decision on it.
 type Signal = (&'static str, String, Verdict);
 
 /// One camera: takes shots, hands each over, and signals an answer for each in time.
@@ -70,7 +70,7 @@ fn run(camera: &'static str, shoot: Shoot, station: &Station, plc: &Sender<Signa
                 let panel = Panel::new(id.as_str(), frame).with_tag("camera", camera).with_tag("lot", "A17");
                 match station.submit(panel).wait_timeout(ANSWER) {
                     Ok(Ok(report)) => report.verdict,
-                    // Not inspected, or no answer in time: a person looks. A late result can still be logged by its ticket.
+                    // Not inspected, or no answer in time: a person looks. Its ticket can still log it.
                     Ok(Err(_)) | Err(_) => Verdict::Review,
                 }
             }

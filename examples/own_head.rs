@@ -1,4 +1,4 @@
-//! A head of one's own: a format that the library does not know, as a type that implements `Head`, and a manifest that
+//! A head of your own: a format that the library does not know, as a type that implements `Head`, and a manifest that
 //! names it. Here each bright spot of a class-activation map becomes a box; the library's own head of this model makes
 //! one region of the brightest.
 //!
@@ -71,7 +71,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     manifest.output.format = SPOTS.name().into();
     manifest.output.iou = 0.05;
 
-    // Every head has to hold this, whatever the graph returns.
+    // Every head must satisfy this, whatever the graph returns.
     let kinds = manifest.output.kinds.len();
     let shapes = vec![vec![2, kinds], vec![2, 1, 6, 8]];
     check(&Case::new(Arc::new(Spots { scores: 0, map: 1 }), manifest.output.clone(), shapes))?;

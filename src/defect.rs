@@ -46,7 +46,7 @@ impl std::borrow::Borrow<str> for Kind {
 pub struct Confidence(f32);
 
 impl Confidence {
-    /// A confidence; `None` outside of `0..=1`, and for NaN.
+    /// A confidence; `None` outside `0..=1`, and for NaN.
     pub fn new(value: f32) -> Option<Self> {
         (0.0..=1.0).contains(&value).then_some(Confidence(value))
     }
@@ -79,7 +79,7 @@ pub struct Defect {
     pub kind: Kind,
     /// How sure the model is.
     pub confidence: Confidence,
-    /// The mean over its pixels, for a kind of model that gives a number for each pixel; `confidence` is the highest.
+    /// The mean over its pixels, for models that give a number for each pixel; `confidence` is the highest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_confidence: Option<Confidence>,
     /// Where it is, in pixels of the source image.
@@ -87,12 +87,12 @@ pub struct Defect {
     pub bbox: PixelBox,
     /// Its area in pixels: of the mask where there is one, otherwise of the box, rounded.
     pub area_px: u64,
-    /// Its area in square millimetres; `None` while the pixel pitch is not known.
+    /// Its area in square millimetres; `None` when the pixel pitch is not known.
     pub area_mm2: Option<f64>,
     /// Its shape; `None` when the model gives boxes only.
     pub mask: Option<Mask>,
-    /// The corners (x, y) of an oriented box, in source pixels, in the order of the turned box's left top, right top,
-    /// right bottom, left bottom; `box` is the upright one around them.
+    /// The corners (x, y) of an oriented box, in source pixels, in the order top left, top right, bottom right, bottom
+    /// left of the turned box; `box` is the upright one around them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corners: Option<[[f32; 2]; 4]>,
     /// Which frame of the panel it is on, from 0; `None` for a panel of one frame.

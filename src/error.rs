@@ -7,8 +7,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn StdError + Send + Sync + 'static>;
 
-/// What went wrong, as far as a program may want to act on it. Each has a text that stays the same from version to
-/// version, for results, logs and other languages: [`code`](Self::code).
+/// What went wrong, for programs that act on it. Each kind has a text that stays the same across versions, for results,
+/// logs and other languages: [`code`](Self::code).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -20,39 +20,39 @@ pub enum ErrorKind {
     Labels,
     /// Stored results that cannot be read, or that were made with something else.
     Results,
-    /// Too few labelled panels for the guarantee that was asked for: see [`Error::too_few`].
+    /// Too few labelled panels for the requested guarantee: see [`Error::too_few`].
     TooFewPanels,
-    /// No limit on the model's confidence gives the guarantee that was asked for.
+    /// No limit on the model's confidence gives the requested guarantee.
     Calibration,
     /// An image file that is damaged, or not whole.
     Damaged,
-    /// An image file of a form that is not supported, or that is no image.
+    /// An image file in an unsupported form, or a file that is not an image.
     Unsupported,
-    /// An image file that asks for more than the limits allow.
+    /// An image file beyond the limits.
     Limits,
-    /// A panel without the golden template that the model compares it with.
+    /// A panel without the reference (golden template) that the model compares it with.
     MissingReference,
-    /// A frame that does not fit: its size, its memory, its values, its id, or its template.
+    /// A frame that does not fit: its size, its memory, its values, its id, or its reference.
     Frame,
     /// A model package that cannot be used: its files, its manifest, or a graph that does not fit the manifest.
     Model,
-    /// Non-finite values in what the model gave, or a tensor of another shape than its format says.
+    /// Non-finite values in the model's outputs, or a tensor of a shape other than its format's.
     Output,
     /// ONNX Runtime is missing or cannot be used: see [`Error::tried`].
     Runtime,
-    /// An execution provider that was asked for and cannot be used. The CPU does not take its place.
+    /// A requested execution provider that cannot be used. The CPU does not take its place.
     Provider,
     /// ONNX Runtime failed while it ran a model.
     Inference,
     /// A file that cannot be read or written.
     Io,
-    /// The operating system gives no thread.
+    /// The operating system cannot start a thread.
     Threads,
     /// There was no result in time.
     Timeout,
     /// The run was cancelled before the panel was inspected.
     Cancelled,
-    /// A fault of this library: a worker panicked. Other panels are not concerned.
+    /// A bug in this library: a worker panicked. Other panels are not affected.
     Internal,
 }
 
@@ -82,7 +82,7 @@ impl ErrorKind {
         ErrorKind::Internal,
     ];
 
-    /// A text that stays the same from version to version, for example `missing-reference`.
+    /// A text that stays the same across versions, for example `missing-reference`.
     pub fn code(self) -> &'static str {
         match self {
             ErrorKind::Argument => "argument",
@@ -148,7 +148,7 @@ impl fmt::Display for ErrorKind {
 pub enum Fault {
     /// The caller: an argument, a policy, labels or results that cannot be used.
     Caller,
-    /// Whoever makes the image: the others of the batch are not concerned.
+    /// Whoever makes the image: the rest of the batch is not affected.
     Image,
     /// Whoever made the model package: its files, its graph or what the graph returned.
     Model,
@@ -176,7 +176,7 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: ErrorKind,
-    /// What the message begins with, and the thing that it is about.
+    /// What the message begins with, and what it is about.
     about: Option<(&'static str, String)>,
     /// The line of a file, from 1.
     line: Option<usize>,
@@ -201,11 +201,11 @@ enum What {
 pub struct TooFew {
     /// Which panels, and for which rate.
     pub what: String,
-    /// The rate that was asked for, in `0..1`.
+    /// The requested rate, in `0..1`.
     pub level: f64,
     /// Fewest panels that can show it.
     pub needed: u64,
-    /// Panels that there are.
+    /// Panels available.
     pub found: u64,
     /// The smallest rate that they can show; `None` without any.
     pub smallest: Option<f64>,
@@ -235,7 +235,7 @@ impl Error {
         self.0.kind.fault()
     }
 
-    /// The file, panel, output or provider that it is about, where there is one.
+    /// The file, panel, output or provider that it is about, if any.
     pub fn name(&self) -> Option<&str> {
         self.0.about.as_ref().map(|(_, name)| name.as_str())
     }
@@ -265,7 +265,7 @@ impl Error {
         if let What::Tried(tried) = &self.0.what { tried } else { &[] }
     }
 
-    /// The same error with the one underneath.
+    /// The same error with its source.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.0.source = Some(source.into());
@@ -311,7 +311,7 @@ impl Error {
         Self::of(ErrorKind::TooFewPanels, Some(("calibration", String::new())), What::TooFew(few))
     }
 
-    /// No limit gives the guarantee that was asked for.
+    /// No limit gives the requested guarantee.
     pub fn calibration(problem: impl Into<String>) -> Self {
         Self::of(ErrorKind::Calibration, Some(("calibration", String::new())), What::Text(problem.into()))
     }
@@ -326,7 +326,7 @@ impl Error {
         Self::mismatch(ErrorKind::Model, ("model", path.display().to_string()), expected, found)
     }
 
-    /// An output of a graph that is not as its format says.
+    /// An output of a graph that does not match its format.
     pub fn output(name: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self::mismatch(ErrorKind::Output, ("model output", name.into()), expected, found)
     }
@@ -347,7 +347,7 @@ impl Error {
         Self::of(ErrorKind::Inference, Some(about), What::Text(message.into()))
     }
 
-    /// What makes an error of the operating system's own: `action` is what was being done, for example `reading`.
+    /// Wraps an error of the operating system: `action` is what was being done, for example `reading`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path: PathBuf = path.to_path_buf();
         move |source| {
@@ -356,7 +356,7 @@ impl Error {
         }
     }
 
-    /// The operating system gives no thread.
+    /// The operating system cannot start a thread.
     pub(crate) fn threads(what: impl fmt::Display, source: impl Into<Source>) -> Self {
         let source = source.into();
         let problem = format!("{what}: {source}");
@@ -373,7 +373,7 @@ impl Error {
         Self::of(ErrorKind::Cancelled, None, What::Text("cancelled before it was inspected".to_owned()))
     }
 
-    /// A fault of this library.
+    /// A bug in this library.
     pub fn internal(problem: impl Into<String>) -> Self {
         Self::of(ErrorKind::Internal, Some(("internal error in a worker", String::new())), What::Text(problem.into()))
     }

@@ -23,24 +23,25 @@
 //!
 //! Where to look:
 //!
-//! * [`Frame`] is one picture, [`Panel`] what gets one verdict, [`find_panels`] a folder of them;
+//! * [`Frame`] is the pixels of one image, [`Panel`] what gets one verdict, [`find_panels`] a folder of them;
 //! * [`Model`] is a model package: an ONNX graph and its [`Manifest`], which declares the preprocessing
 //!   ([`Preprocess`]) and what the outputs mean; [`init_runtime`] finds ONNX Runtime,
 //!   [`ModelOptions`] choose the [`Provider`] that runs it;
 //! * [`Inspector`] runs it all: [`inspect`](Inspector::inspect) for one panel,
 //!   [`inspect_batch`](Inspector::inspect_batch) for a stream of them; several camera threads share a [`Station`];
-//! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`], or a [`Judge`] of your own, gave, [`PanelError`] why there is none;
-//!   both become a [`PanelRecord`], which is written as a JSON line ([`JsonlWriter`]) and read back ([`JsonlReader`]);
+//! * [`PanelReport`] holds [`Defect`]s and the [`Verdict`] that the [`Policy`], or a [`Judge`] of your own, gave,
+//!   [`PanelError`] why there is none; both become a [`PanelRecord`], which is written as a JSON line ([`JsonlWriter`])
+//!   and read back ([`JsonlReader`]);
 //! * [`Error`] says what was expected and what was found, and [`Error::fault`] who has to act.
 //!
-//! Beside this crate, with dependencies of their own:
+//! Alongside this crate, with dependencies of their own:
 //!
 //! * `panelqc-report` writes CSV and COCO results, draws defects into pictures, and makes one HTML page of a run;
 //! * `panelqc-eval` reads labelled data, measures against it, chooses limits that guarantee a miss rate, watches
 //!   whether they hold, and replays golden images;
 //! * `panelqc-cli` is the program `panelqc`.
 //!
-//! [`ndarray`] and [`image`], whose types are in this interface, are re-exported, so that a caller has the same
+//! [`ndarray`] and [`image`], whose types are in this interface, are re-exported, so that a caller uses the same
 //! versions.
 //!
 //! Nothing here panics on any input, and a panel that could not be inspected is never [`Verdict::Pass`].

@@ -382,7 +382,7 @@ fn a_package_that_does_not_fit_is_refused_when_it_is_loaded() {
     fs::write(&graph, "no graph").unwrap();
     let (status, _, err) = check(dir.path());
     assert_eq!(status, 2);
-    assert!(err.contains("expected an ONNX model (.onnx), found 8 bytes that are none"), "{err}");
+    assert!(err.contains("expected an ONNX model (.onnx), found 8 bytes that are not one"), "{err}");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::util::{Program, cell, project, write_cells};
 
 /// The built example, which cargo puts beside the folder of the test programs.
@@ -78,6 +80,48 @@ fn cameras_of_12_and_8_bits_get_their_answers() {
 }
 
 #[test]
+fn a_folder_gives_pictures_of_the_panels_that_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (images, out) = (dir.path().join("in"), dir.path().join("out"));
+    fs::create_dir_all(images.join("lot")).unwrap();
+    write_whole_and_dead(&images.join("lot"));
+    fs::write(images.join("cut.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    let program = example("failed_overlays").arg(project("models/solar-cell"));
+    let (status, text, err) = program.arg(&images).arg(&out).run();
+    // The cut file is told and counted, and nothing else is lost.
+    assert!(status == 1 && err.contains("cut.png"), "{err}");
+    let picture = out.join("lot_dead.0.png");
+    assert_eq!(text, format!("lot/dead failed: {}\n", picture.display()));
+    let drawn = image::open(picture).unwrap().into_rgb8();
+    assert_eq!(drawn.width(), 300);
+    assert!(drawn.pixels().any(|pixel| pixel.0[0] != pixel.0[1]), "nothing in colour on a gray cell");
+    assert!(!out.join("lot_whole.0.png").exists() && !out.join("cut.0.png").exists());
+    let lines: Vec<String> = fs::read_to_string(out.join("results.jsonl")).unwrap().lines().map(Into::into).collect();
+    let verdicts = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["verdict"].clone());
+    assert_eq!(verdicts.collect::<Vec<_>>(), ["review", "fail", "pass"]);
+}
+
+#[test]
+fn a_verdict_of_ones_own_is_asked_after_the_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    write_whole_and_dead(dir.path());
+    let run = |cell: &str, small: &str| {
+        let program = example("own_verdict").arg(project("models/solar-cell")).arg(dir.path().join(cell));
+        let (status, out, err) = program.arg(small).run();
+        assert_eq!(status, 0, "{err}");
+        let (said, hash) = out.trim_end().rsplit_once("\npolicy ").unwrap();
+        assert_eq!(hash.len(), 64, "{out}");
+        (said.to_owned(), hash.to_owned())
+    };
+    assert_eq!(run("whole.png", "0.1").0, "whole: pass");
+    let (failed, strict) = run("dead.png", "0");
+    let (second, mild) = run("dead.png", "1");
+    assert!(failed.starts_with("dead: fail\n  ") && !failed.contains("grade"), "{failed}");
+    assert!(second.starts_with("dead: review\n  ") && second.contains("\n  second grade: "), "{second}");
+    assert_ne!(strict, mild, "another limit is another hash");
+}
+
+#[test]
 fn batch_inspection_of_a_plain_folder() {
     let dir = tempfile::tempdir().unwrap();
     let (images, out) = (dir.path().join("in"), dir.path().join("out"));
@@ -85,7 +129,7 @@ fn batch_inspection_of_a_plain_folder() {
     let program = example("batch_inspection").model(&project("models/solar-cell"));
     let (status, text, err) = program.option("--out", &out).arg(&images).run();
     assert_eq!(status, 0, "{err}");
-    assert!(text.contains("images                 3\n") && text.contains("images a second"), "{text}");
+    assert!(text.contains("images                 3\n") && text.contains("images/s"), "{text}");
     assert_eq!(fs::read_to_string(out.join("results.jsonl")).unwrap().lines().count(), 3);
     assert!(out.join("overlays/cell_002.png").is_file());
     assert!(text.contains("report.html\n") && out.join("report.html").is_file(), "{text}");

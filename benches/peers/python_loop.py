@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A careful Python loop: OpenCV and onnxruntime, one process a core, one thread a process, NumPy without loops.
+"""A careful Python loop: OpenCV and onnxruntime, one process per core, one thread per process, NumPy without loops.
 
     python_loop.py MODEL CASES.json
 

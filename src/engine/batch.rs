@@ -11,7 +11,7 @@ use super::report::PanelReport;
 use super::work::{Finish, JobResult};
 use crate::frame::{Panel, PanelInput};
 
-/// How far a batch inspection has come.
+/// Progress of a batch inspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Progress {
@@ -19,7 +19,7 @@ pub struct Progress {
     pub done: u64,
     /// Those of them that are errors.
     pub errors: u64,
-    /// Panels in all, where the input tells.
+    /// Panels in total, if the input tells.
     pub total: Option<u64>,
 }
 
@@ -28,8 +28,8 @@ pub struct InspectBatch<I> {
     stream: Stream<I, ()>,
 }
 
-/// The results of [`InspectBatch::with_panels`], in input order, each with what its hook made of the panel. Dropping it
-/// stops the inspection.
+/// The results of [`InspectBatch::with_panels`], in input order, each with what the hook returned. Dropping it stops
+/// the inspection.
 pub struct InspectBatchWith<I, T> {
     stream: Stream<I, T>,
 }
@@ -57,7 +57,7 @@ impl<I> InspectBatch<I> {
 
     /// Calls `hook` with each panel that was inspected and its report, on the worker and while the panel's frames are
     /// still in memory: to draw, shrink or store the very pixels that were inspected, without a second read. Each
-    /// result comes with what the hook gave. A panic in it is an error of its panel.
+    /// result comes with what the hook returned. A panic in it becomes that panel's error.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -116,7 +116,7 @@ where
     }
 }
 
-/// Jobs under way, and what comes of them.
+/// Jobs under way, and their results.
 struct Stream<I, T> {
     inspector: Inspector,
     inputs: Fuse<I>,
@@ -155,7 +155,7 @@ impl<I, T> Stream<I, T> {
         }
     }
 
-    /// Panels given to the threads whose results were not taken yet.
+    /// Panels given to the threads whose results have not been taken yet.
     fn in_flight(&self) -> usize {
         self.jobs.iter().map(|(panels, _)| panels).sum()
     }

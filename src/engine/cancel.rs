@@ -12,13 +12,13 @@ impl CancelToken {
     }
 
     /// Cancels: no further input is read, and panels that wait for their turn become
-    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled). An inference that has begun is finished, and none begins
-    /// after it, also of a panel of several frames.
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled). An inference that has begun is finished, and no other
+    /// begins, not even for the other frames of that panel.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether it was cancelled.
+    /// Whether it has been cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::frame::Frame;
 use crate::geometry::Size;
 
-/// What a result says of one frame. Written as `{"image":..,"width":..,"height":..,"bits":..,"sha256":..}`.
+/// What a result says about one frame. Written as `{"image":..,"width":..,"height":..,"bits":..,"sha256":..}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "Line")]
 #[non_exhaustive]
@@ -15,8 +15,8 @@ pub struct FrameInfo {
     pub image: Option<String>,
     /// Its size in pixels.
     pub size: Size,
-    /// Bits of a sample that count: 8, 10, 12, 14 or 16. `None` where the result was written by a version that did not
-    /// tell.
+    /// Significant bits of a sample: 8, 10, 12, 14 or 16. `None` where the version that wrote the result did not store
+    /// it.
     pub bits: Option<u32>,
     /// SHA-256 of its file or, where it was [asked for](Frame::hashed), of its pixels, in hexadecimal.
     pub sha256: Option<Arc<str>>,
@@ -45,7 +45,7 @@ impl FrameInfo {
         self
     }
 
-    /// The same frame with so many bits a sample. Default: unknown.
+    /// The same frame with this many bits per sample. Default: unknown.
     #[must_use]
     pub fn with_bits(mut self, bits: u32) -> Self {
         self.bits = Some(bits);

@@ -63,7 +63,7 @@ impl InspectorBuilder {
         self
     }
 
-    /// A judge of your own, in place of a policy: of [`policy`](Self::policy) and this the last call counts. Default:
+    /// A judge of your own, in place of a policy: of this and [`policy`](Self::policy), the last call counts. Default:
     /// as without a policy.
     #[must_use]
     pub fn judge(mut self, judge: impl Judge + 'static) -> Self {
@@ -71,16 +71,16 @@ impl InspectorBuilder {
         self
     }
 
-    /// Reports defects down to this confidence too, `0..=1`. Default: the manifest's confidence, or for each kind the
-    /// least that the policy's limits and rules, or the [`Judge`], look at where that is lower. It can only lower that, so the verdict
-    /// does not depend on it.
+    /// Also reports defects down to this confidence, `0..=1`. Default: the manifest's confidence, or for each kind the
+    /// lowest that the policy's limits and rules, or the [`Judge`], look at, where that is lower. This can only lower
+    /// the floor, so the verdict does not depend on it.
     #[must_use]
     pub fn floor(mut self, confidence: f32) -> Self {
         self.floor = confidence;
         self
     }
 
-    /// Keeps the anomaly maps of the frames in [`PanelReport::maps`], four bytes a pixel. Default: they are dropped.
+    /// Keeps the anomaly maps of the frames in [`PanelReport::maps`], four bytes per pixel. Default: they are dropped.
     #[must_use]
     pub fn keep_maps(mut self) -> Self {
         self.keep_maps = true;
@@ -93,7 +93,7 @@ impl InspectorBuilder {
         self
     }
 
-    /// What an image file may ask for.
+    /// Limits on image files.
     #[must_use]
     pub fn limits(mut self, limits: FrameLimits) -> Self {
         self.limits = limits;
@@ -102,8 +102,8 @@ impl InspectorBuilder {
 
     /// Worker threads, each with a session of its own on the CPU; with another [`Provider`] they share two sessions,
     /// and read and prepare frames while the device works. Default: what the operating system lets this process use, as
-    /// [`std::thread::available_parallelism`] counts it: on Linux the affinity and the quota of the control group,
-    /// whole processors, rounded down, at least 1; on Windows and macOS all logical processors, limited or not.
+    /// [`std::thread::available_parallelism`] counts it: on Linux the CPU affinity and the control group's quota,
+    /// rounded down to whole processors, at least 1; on Windows and macOS all logical processors, limited or not.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
@@ -118,8 +118,8 @@ impl InspectorBuilder {
         self
     }
 
-    /// Most panels between the input and the results: memory is bounded by this many panels. Default: twice the
-    /// threads times the batch.
+    /// Maximum number of panels between the input and the results: this bounds the memory. Default: twice the threads
+    /// times the batch.
     #[must_use]
     pub fn frames_in_flight(mut self, panels: usize) -> Self {
         self.in_flight = Some(panels);
@@ -171,6 +171,7 @@ impl InspectorBuilder {
         let trace = Trace {
             model: Arc::clone(self.model.sha256()),
             manifest: Arc::clone(self.model.manifest_sha256()),
+            files: Arc::clone(self.model.files()),
             policy: judge.sha256().map(Into::into),
             image: None,
             provider: Some(provider).filter(|&provider| provider != Provider::Cpu),
@@ -197,7 +198,7 @@ impl InspectorBuilder {
     }
 }
 
-/// Whether the model takes so many panels together.
+/// Whether the model takes this many panels together.
 fn check_batch(model: &Model, batch: usize) -> Result<()> {
     if !(1..=1024).contains(&batch) {
         return Err(Error::argument(format!("batch: expected 1 to 1024, found {batch}")));
@@ -238,12 +239,12 @@ impl Inspector {
         &self.engine.judge
     }
 
-    /// The rules of the verdict, those of the manifest where none were given; `None` with a [`Judge`] of one's own.
+    /// The rules of the verdict, those of the manifest where none were given; `None` with a [`Judge`] of your own.
     pub fn policy(&self) -> Option<&Policy> {
         self.policy.as_deref()
     }
 
-    /// What every result of this inspector is made with; `image` is `None`.
+    /// The trace of every result of this inspector; its `image` is `None`.
     pub fn trace(&self) -> Trace {
         self.engine.trace.clone()
     }
@@ -253,12 +254,12 @@ impl Inspector {
         self.threads.current_num_threads()
     }
 
-    /// Most panels that go through the model together.
+    /// Maximum number of panels that go through the model together.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Most inferences that run at a time.
+    /// Maximum number of inferences that run at a time.
     pub(super) fn sessions(&self) -> usize {
         self.sessions
     }
@@ -267,7 +268,7 @@ impl Inspector {
         check_batch(&self.engine.model, batch)
     }
 
-    /// Most panels between the input and the results.
+    /// Maximum number of panels between the input and the results.
     pub(super) fn frames_in_flight(&self) -> usize {
         self.in_flight
     }
@@ -288,7 +289,7 @@ impl Inspector {
     /// Inspects one panel on the calling thread.
     ///
     /// # Errors
-    /// Those of the image, the model or the runtime; see [`Error::fault`].
+    /// Errors of the image, the model or the runtime; see [`Error::fault`].
     pub fn inspect(&self, panel: &Panel<'_>) -> Result<PanelReport> {
         self.engine.inspect(panel)
     }
@@ -302,8 +303,8 @@ impl Inspector {
     }
 
     /// Inspects panels or image files in parallel. Results come as a stream in input order; a panel that cannot be
-    /// inspected is an `Err` in its place and the rest goes on. The input is read from only as results are taken, so
-    /// that at most [`frames_in_flight`](InspectorBuilder::frames_in_flight) panels are in memory.
+    /// inspected is an `Err` in its place, and the rest go on. The input is read only as results are taken, so that at
+    /// most [`frames_in_flight`](InspectorBuilder::frames_in_flight) panels are in memory.
     pub fn inspect_batch<I>(&self, inputs: I) -> InspectBatch<I::IntoIter>
     where
         I: IntoIterator,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::record::PanelRecord;
 use crate::error::{Error, Result};
 
-/// Writes JSON lines: one object a panel.
+/// Writes JSON lines: one object per panel.
 #[derive(Debug)]
 pub struct JsonlWriter<W: Write> {
     out: W,
@@ -19,7 +19,7 @@ impl<W: Write> JsonlWriter<W> {
     /// Writes one line, with its newline, in one call.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn write(&mut self, record: &PanelRecord) -> io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
@@ -29,14 +29,15 @@ impl<W: Write> JsonlWriter<W> {
     /// Flushes the writer.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn finish(mut self) -> io::Result<()> {
         self.out.flush()
     }
 }
 
-/// Reads JSON lines: the records that [`JsonlWriter`] wrote, one after the other, also those of earlier versions. Empty
-/// lines are left out. After a line that cannot be read the next one comes; after an error of the reader nothing does.
+/// Reads JSON lines: the records that [`JsonlWriter`] wrote, one by one, including those of earlier versions. Empty
+/// lines are skipped. A line that cannot be read is an error, and the next one follows; an error of the reader is the
+/// last item.
 ///
 /// # Errors
 /// [`ErrorKind::Results`](crate::ErrorKind::Results) that names file, line and field;

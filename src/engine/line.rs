@@ -16,7 +16,7 @@ use crate::defect::Defect;
 use crate::geometry::Size;
 use crate::judge::Verdict;
 
-/// Most frames that a line of an earlier version may speak of: it does not list them.
+/// Maximum number of frames in a line of an earlier version, which does not list them.
 const MAX_FRAMES: usize = 4096;
 
 #[derive(Serialize, Deserialize)]

@@ -19,7 +19,7 @@ pub struct PanelError {
     /// What went wrong.
     #[source]
     pub error: Error,
-    /// What was attached to the panel, by key.
+    /// The panel's tags, by key.
     pub tags: BTreeMap<String, String>,
     /// Its frames; empty where they could not all be read.
     pub frames: Vec<FrameInfo>,

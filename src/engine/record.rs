@@ -13,8 +13,8 @@ use crate::defect::Defect;
 use crate::error::ErrorKind;
 use crate::judge::Verdict;
 
-/// What a line of `results.jsonl` holds: the result of one panel, or why there is none. It is read from the same form,
-/// also from the lines of earlier versions; fields that this version does not know are left out.
+/// What a line of `results.jsonl` holds: the result of one panel, or why there is none. It is read back from the same
+/// form, including lines of earlier versions; unknown fields are ignored.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +34,7 @@ pub enum PanelRecord {
     Failed(FailedPanel),
 }
 
-/// A panel that could not be inspected, as the results keep it.
+/// A panel that could not be inspected, as the results store it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FailedPanel {
@@ -42,11 +42,11 @@ pub struct FailedPanel {
     pub panel: String,
     /// Its first image file, as it was given (bytes that are not UTF-8 replaced); `None` for a panel from memory.
     pub image: Option<String>,
-    /// What went wrong, for people.
+    /// What went wrong, in words.
     pub error: String,
-    /// [`ErrorKind::code`] of the error; `None` where the result was written by a version that did not tell.
+    /// [`ErrorKind::code`] of the error; `None` where the version that wrote the result did not store it.
     pub code: Option<String>,
-    /// What was attached to the panel, by key.
+    /// The panel's tags, by key.
     pub tags: BTreeMap<String, String>,
     /// Its frames; empty where they could not all be read.
     pub frames: Vec<FrameInfo>,
@@ -89,7 +89,7 @@ impl FailedPanel {
         self
     }
 
-    /// What went wrong, for a program; `None` where the line does not tell, or tells what this version does not know.
+    /// What went wrong, for a program; `None` where the line has no code, or one that this version does not know.
     pub fn kind(&self) -> Option<ErrorKind> {
         self.code.as_deref().and_then(ErrorKind::from_code)
     }
@@ -147,7 +147,7 @@ impl PanelRecord {
         self.report().map(|report| report.score)
     }
 
-    /// The time that it took; `None` when it was not inspected.
+    /// The time it took; `None` when it was not inspected.
     pub fn ms(&self) -> Option<Timings> {
         self.report().map(|report| report.ms)
     }
@@ -160,7 +160,7 @@ impl PanelRecord {
         }
     }
 
-    /// What was attached to the panel, by key.
+    /// The panel's tags, by key.
     pub fn tags(&self) -> &BTreeMap<String, String> {
         match self {
             PanelRecord::Inspected(report) => &report.tags,

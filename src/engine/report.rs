@@ -42,7 +42,7 @@ pub struct PanelReport {
     pub score: f32,
     /// Time spent, in milliseconds.
     pub ms: Timings,
-    /// What was attached to the panel, by key.
+    /// The panel's tags, by key.
     pub tags: BTreeMap<String, String>,
     /// What the result was made with.
     pub trace: Trace,

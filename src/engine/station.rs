@@ -15,13 +15,13 @@ use crate::error::{Error, Result};
 use crate::frame::{Panel, PanelInput};
 
 /// An inspection station that several camera threads share: their panels are collected and go through the model
-/// together, and each thread gets the result of its own.
+/// together, and each thread gets the results of its own panels.
 ///
 /// A job begins with [`max_batch`](StationOptions::max_batch) panels, or with fewer once the first of them has waited
 /// [`max_wait`](StationOptions::max_wait), but not before there is a session for it: while the model is busy, panels
-/// gather to a fuller batch. On the CPU as many jobs run at a time as the inspector has threads.
+/// gather into a fuller batch. On the CPU as many jobs run at a time as the inspector has threads.
 ///
-/// [`submit`](Station::submit) returns a [`Ticket`] at once, so that a camera can take its next picture while the last
+/// [`submit`](Station::submit) returns a [`Ticket`] at once, so that a camera can take its next image while the last
 /// one is inspected, and so that one camera alone can fill a batch; [`inspect`](Station::inspect) is for the thread
 /// that has nothing else to do. At most [`queue`](StationOptions::queue) panels wait, so that memory stays bounded:
 /// then `submit` blocks, and [`try_submit`](Station::try_submit) gives the panel back. A panel from memory that could
@@ -57,14 +57,14 @@ pub struct Station {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StationOptions {
-    /// Most panels that go through the model together, `1..=1024`. Default: the inspector's batch, which is 1 on the
-    /// CPU.
+    /// Maximum number of panels that go through the model together, `1..=1024`. Default: the inspector's batch, which
+    /// is 1 on the CPU.
     pub max_batch: usize,
     /// How long the first panel waits for others, at most an hour. Default: 2 milliseconds. With zero a job takes what
     /// is there.
     pub max_wait: Duration,
-    /// Most panels that wait for their turn, at least 1; those of jobs under way do not count. Default: twice
-    /// `max_batch`.
+    /// Maximum number of panels that wait for their turn, at least 1; those of jobs under way do not count. Default:
+    /// twice `max_batch`.
     pub queue: Option<usize>,
     /// Gives each panel back with its report, frames and all: see [`Ticket::wait_with_panel`]. Default `false`.
     pub keep_panels: bool,
@@ -77,21 +77,21 @@ impl StationOptions {
         StationOptions { max_batch, max_wait, queue: None, keep_panels: false }
     }
 
-    /// The same with at most so many panels that go through the model together.
+    /// The same with at most this many panels that go through the model together.
     #[must_use]
     pub fn with_max_batch(mut self, panels: usize) -> Self {
         self.max_batch = panels;
         self
     }
 
-    /// The same with so long a wait of the first panel for others.
+    /// The same with this longest wait of the first panel for others.
     #[must_use]
     pub fn with_max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;
         self
     }
 
-    /// The same with at most so many panels that wait.
+    /// The same with at most this many panels that wait.
     #[must_use]
     pub fn with_queue(mut self, panels: usize) -> Self {
         self.queue = Some(panels);
@@ -154,7 +154,7 @@ impl Station {
         self.shared.options
     }
 
-    /// Hands a panel, or image files to read, over. Blocks only while the [queue](StationOptions::queue) is full.
+    /// Hands over a panel, or image files to read. Blocks only while the [queue](StationOptions::queue) is full.
     pub fn submit(&self, input: impl Into<PanelInput>) -> Ticket {
         let (ticket, waiting) = self.ticket(input.into());
         let mut state = self.shared.lock();
@@ -165,7 +165,7 @@ impl Station {
         ticket
     }
 
-    /// Hands a panel over if there is room in the [queue](StationOptions::queue), and never blocks.
+    /// Hands over a panel if there is room in the [queue](StationOptions::queue), and never blocks.
     ///
     /// # Errors
     /// The panel, while the queue is full.
@@ -220,7 +220,7 @@ impl fmt::Debug for Station {
     }
 }
 
-/// The claim to the result of one panel. Dropping it gives the result up, not the inspection.
+/// The claim to the result of one panel. Dropping it gives up the result; the panel is still inspected.
 #[must_use = "the result comes through `wait`"]
 pub struct Ticket {
     panel: String,
@@ -242,7 +242,7 @@ impl Ticket {
     /// Waits for the result.
     ///
     /// # Errors
-    /// Those of the image, the model or the runtime, of this panel alone;
+    /// Errors of the image, the model or the runtime, for this panel alone;
     /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) when the station was dropped before.
     pub fn wait(self) -> Result<PanelReport, PanelError> {
         self.wait_with_panel().map(|(report, _)| report)
@@ -256,7 +256,7 @@ impl Ticket {
         self.receiver.recv().unwrap_or_else(|_| Err(self.lost()))
     }
 
-    /// The result, if it is there; otherwise the ticket again. Never blocks.
+    /// The result, if it is there; otherwise the ticket back. Never blocks.
     ///
     /// # Errors
     /// The ticket, while there is no result.
@@ -268,8 +268,8 @@ impl Ticket {
         }
     }
 
-    /// Waits for the result, at most so long: for an answer that a line needs in time. Otherwise gives the ticket
-    /// again, and the panel is still inspected: a panel without a result is for review.
+    /// Waits for the result, but at most this long: for a line that needs its answer in time. Otherwise gives the
+    /// ticket back; the panel is still inspected, but one without a result is for review.
     ///
     /// # Errors
     /// The ticket, when there was no result in time.

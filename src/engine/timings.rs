@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds of work for one panel, of all its frames together. In a batch the time of the model is shared out
-/// evenly.
+/// Milliseconds of work for one panel, of all its frames together. In a batch the model's time is divided evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timings {
@@ -21,7 +20,7 @@ impl Timings {
         Timings { decode, preprocess, infer, postprocess }
     }
 
-    /// All of it.
+    /// The total.
     pub fn total(&self) -> f64 {
         self.decode + self.preprocess + self.infer + self.postprocess
     }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,10 @@ pub struct Trace {
     pub model: Arc<str>,
     /// The manifest's file.
     pub manifest: Arc<str>,
+    /// The files of the package that steps of preprocessing own, by their paths in it. Absent from the JSON form where
+    /// there are none.
+    #[serde(default, skip_serializing_if = "no_files")]
+    pub files: Arc<BTreeMap<String, String>>,
     /// The policy's file; `None` when there was none.
     pub policy: Option<Arc<str>>,
     /// The first image's file; `None` for a panel from memory, or one that could not be read.
@@ -19,12 +24,16 @@ pub struct Trace {
     /// What ran the graph; `None`, and absent from the JSON form, for the CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
-    /// Whether parts of the graph ran as other operators than the file has: see
-    /// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite). Absent from the JSON form where it is not so.
+    /// Whether parts of the graph ran as operators other than those in the file: see
+    /// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite). Absent from the JSON form when `false`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub rewritten: bool,
     /// Version of this library.
     pub version: Arc<str>,
+}
+
+fn no_files(files: &Arc<BTreeMap<String, String>>) -> bool {
+    files.is_empty()
 }
 
 fn is_false(value: &bool) -> bool {
@@ -32,18 +41,26 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Trace {
-    /// That of a model and its manifest, by their hashes: without a policy, on the CPU, as the graph's file has it, by
-    /// this version of the library.
+    /// The trace of a model and its manifest, given their hashes: no policy, on the CPU, not rewritten, by this version
+    /// of the library.
     pub fn new(model: impl Into<Arc<str>>, manifest: impl Into<Arc<str>>) -> Self {
         Trace {
             model: model.into(),
             manifest: manifest.into(),
+            files: Arc::default(),
             policy: None,
             image: None,
             provider: None,
             rewritten: false,
             version: env!("CARGO_PKG_VERSION").into(),
         }
+    }
+
+    /// The same trace with the hashes of the files that steps own, by their paths in the package. Default: none.
+    #[must_use]
+    pub fn with_files(mut self, files: impl Into<Arc<BTreeMap<String, String>>>) -> Self {
+        self.files = files.into();
+        self
     }
 
     /// The same trace with the hash of a policy's file. Default: none.
@@ -81,11 +98,12 @@ impl Trace {
         self
     }
 
-    /// Whether a result with this trace was made with the same model, manifest, policy and provider as one with
-    /// `other`: only the images may differ, and the version of this library.
+    /// Whether a result with this trace was made with the same model, manifest, files of its steps, policy and provider
+    /// as one with `other`: only the images may differ, and the version of this library.
     pub fn same_setup(&self, other: &Self) -> bool {
         self.model == other.model
             && self.manifest == other.manifest
+            && self.files == other.files
             && self.policy == other.policy
             && self.provider == other.provider
     }
@@ -113,6 +131,7 @@ mod tests {
             Trace::new("m", "g").with_policy("p"),
             Trace::new("m", "f"),
             trace.clone().with_provider(Provider::Cuda),
+            trace.clone().with_files(BTreeMap::from([("flat.png".to_owned(), "h".to_owned())])),
         ] {
             assert!(!trace.same_setup(&other), "{other:?}");
         }

@@ -25,7 +25,7 @@ use crate::runtime::Outputs;
 use crate::tensor::Batch;
 
 /// What is made of a panel that was inspected, on the worker. The panel comes back unless it is kept: its memory is
-/// used again.
+/// reused.
 pub(super) type Finish<T> = dyn Fn(&PanelReport, Panel<'static>) -> (T, Option<Panel<'static>>) + Send + Sync;
 
 /// The results of one job, one per panel.
@@ -50,7 +50,7 @@ pub(super) struct Engine {
     pub(super) workspaces: Mutex<Idle<Workspace>>,
 }
 
-/// Memory of one worker, used again from job to job.
+/// Memory of one worker, reused from job to job.
 pub(super) struct Workspace {
     frames: FrameScratch,
     batch: Batch,
@@ -364,7 +364,7 @@ impl Engine {
         progress.ms.postprocess += ms(start.elapsed());
         progress.decoded.push(decoded);
         if self.keep_maps {
-            // Kept for measuring only: it is no part of the time an image takes.
+            // Kept for measuring only: it is not part of the time an image takes.
             progress.maps.extend(self.decoder.anomaly_map(proposals));
         }
         workspace.proposals.extend(progress.proposals.take());
@@ -389,7 +389,7 @@ impl Engine {
             }));
         }
         let sizes: Vec<Size> = panel.frames().iter().map(Frame::size).collect();
-        // Other panels of the job are not to suffer from a judge that panics.
+        // A judge that panics must not affect the job's other panels.
         let judge = AssertUnwindSafe(|| self.judge.judge(&defects, &sizes));
         let judgement = catch_unwind(judge).map_err(|panic| internal(&*panic))?;
         ms.postprocess += self::ms(start.elapsed());

@@ -1,4 +1,4 @@
-//! Frames as pictures of 8 bits, to be drawn or stored.
+//! Frames as 8-bit pictures, to be drawn or stored.
 
 use image::{GrayImage, RgbImage};
 

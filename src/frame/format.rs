@@ -33,7 +33,7 @@ impl PixelFormat {
         }
     }
 
-    /// Bits of a sample that count: 8, 10, 12, 14 or 16.
+    /// Significant bits of a sample: 8, 10, 12, 14 or 16.
     pub const fn bits(self) -> u32 {
         match self {
             Self::Mono8 | Self::Rgb8 | Self::Bgr8 => 8,

@@ -69,7 +69,7 @@ fn failed(error: DecodeErrors) -> ImageError {
 /// Whether `data`, which starts as a JPEG, runs up to its end-of-image marker (ITU-T T.81, annex B).
 ///
 /// JPEG decoders fill the missing part of a truncated file with gray and report success. An inspection must not pass
-/// such a picture, so the file is walked for its end marker first.
+/// such an image, so the file is walked for its end marker first.
 pub(super) fn is_complete(data: &[u8]) -> bool {
     const SOS: u8 = 0xDA;
     const EOI: u8 = 0xD9;

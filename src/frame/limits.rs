@@ -1,40 +1,40 @@
-/// What an image file may ask for before it is refused. Checked against the file's header, before pixels are decoded.
+/// Limits on image files; what exceeds them is refused. Checked against the file's header, before pixels are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FrameLimits {
-    /// Widest image in pixels. Default 32,768.
+    /// Maximum width of an image in pixels. Default 32,768.
     pub max_width: u32,
-    /// Highest image in pixels. Default 32,768.
+    /// Maximum height of an image in pixels. Default 32,768.
     pub max_height: u32,
-    /// Most memory for the decoded pixels of one image, in bytes. Default 512 MiB.
+    /// Maximum memory for the decoded pixels of one image, in bytes. Default 512 MiB.
     pub max_bytes: u64,
-    /// Largest file, in bytes. Default 512 MiB.
+    /// Maximum size of a file in bytes. Default 512 MiB.
     pub max_file_bytes: u64,
 }
 
 impl FrameLimits {
-    /// The same limits with another widest image, in pixels.
+    /// The same limits with another maximum image width, in pixels.
     #[must_use]
     pub const fn with_max_width(mut self, pixels: u32) -> Self {
         self.max_width = pixels;
         self
     }
 
-    /// The same limits with another highest image, in pixels.
+    /// The same limits with another maximum image height, in pixels.
     #[must_use]
     pub const fn with_max_height(mut self, pixels: u32) -> Self {
         self.max_height = pixels;
         self
     }
 
-    /// The same limits with another most memory for the decoded pixels of one image, in bytes.
+    /// The same limits with another maximum of memory for the decoded pixels of one image, in bytes.
     #[must_use]
     pub const fn with_max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// The same limits with another largest file, in bytes.
+    /// The same limits with another maximum file size, in bytes.
     #[must_use]
     pub const fn with_max_file_bytes(mut self, bytes: u64) -> Self {
         self.max_file_bytes = bytes;

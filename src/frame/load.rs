@@ -21,14 +21,13 @@ use crate::hash::sha256_hex;
 const KNOWN: &str = "a PNG, JPEG, TIFF, BMP or WebP image";
 
 impl Frame<'static> {
-    /// Reads an image file: PNG, JPEG, TIFF, BMP or WebP, told by its content, not by its name. The orientation that
-    /// EXIF or TIFF states is applied, so the frame is as a viewer shows it. An alpha channel that is opaque all over
-    /// is dropped.
+    /// Reads an image file: PNG, JPEG, TIFF, BMP or WebP, recognised by its content, not its name. The orientation that
+    /// EXIF or TIFF states is applied, so the frame is as a viewer shows it. A fully opaque alpha channel is dropped.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read,
-    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when it is no such image, is damaged or truncated, is beyond the
-    /// limits, has transparent pixels, or has floating-point pixels.
+    /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when it is not such an image, is damaged or truncated, is beyond
+    /// the limits, has transparent pixels, or has floating-point pixels.
     pub fn load(path: impl AsRef<Path>, limits: &FrameLimits) -> Result<Self> {
         Self::load_with(path.as_ref(), limits, &mut FrameScratch::default())
     }
@@ -136,7 +135,7 @@ fn decode(bytes: &[u8], name: &str, limits: &FrameLimits, scratch: &mut FrameScr
     Frame::new(Size::new(width, height), format, samples)
 }
 
-/// What `DynamicImage::from_decoder` gives, in memory that is used again for the common kinds of pixels.
+/// What `DynamicImage::from_decoder` gives, in memory reused for the common kinds of pixels.
 fn picture(decoder: Box<dyn ImageDecoder + '_>, scratch: &mut FrameScratch) -> ImageResult<DynamicImage> {
     let (width, height) = decoder.dimensions();
     let total = usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX);
@@ -187,7 +186,7 @@ fn samples(picture: DynamicImage, name: &str) -> Result<(PixelFormat, Samples<'s
         other => {
             return Err(unsupported(Error::image(
                 name,
-                "8 or 16 bits a channel, gray or RGB",
+                "8 or 16 bits per channel, gray or RGB",
                 format!("{:?} pixels", other.color()),
             )));
         }

@@ -1,8 +1,8 @@
-//! Images as they come from the camera: [`Frame`] is one picture, [`Panel`] is what gets one verdict.
+//! Images as they come from the camera: [`Frame`] is the pixels of one image, [`Panel`] is what gets one verdict.
 //!
 //! From the bottom up: `format` (how a pixel is stored), `samples` (whose memory it is), `view` (rows of a frame or of
 //! a part of it), `picture` (the frame), `convert` (8 bits for a person to look at), `panel`; `load` and `jpeg` read
-//! files within `limits` into memory that `scratch` uses again; `folder` finds them.
+//! files within `limits` into memory that `scratch` reuses; `folder` finds them.
 
 mod convert;
 mod folder;

@@ -7,8 +7,8 @@ use super::samples::Samples;
 use super::scratch::FrameScratch;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What gets one verdict: one or more pictures of the same product and, for models that compare, a picture of a
-/// defect-free one. What is inspected in the background takes a `Panel<'static>`.
+/// What gets one verdict: one or more frames of the same product and, for models that compare, the reference: a frame
+/// of a defect-free one. What is inspected in the background takes a `Panel<'static>`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel<'a> {
     id: String,
@@ -41,15 +41,15 @@ impl<'a> Panel<'a> {
         Panel { id: id.into(), frames: Vec::new(), reference: None, tags: BTreeMap::new() }
     }
 
-    /// The same panel with the defect-free picture that each frame is compared with.
+    /// The same panel with the reference that each frame is compared with.
     #[must_use]
     pub fn with_reference(mut self, reference: Frame<'a>) -> Self {
         self.reference = Some(reference);
         self
     }
 
-    /// The same panel with something about it that belongs into its result, for example `lot` and `A-1042`. A key that
-    /// is there already gets the new value.
+    /// The same panel with a tag for its result, for example `lot` and `A-1042`. A key that is already there gets the
+    /// new value.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(key.into(), value.into());
@@ -61,28 +61,28 @@ impl<'a> Panel<'a> {
         &self.id
     }
 
-    /// Its pictures, at least one.
+    /// Its frames, at least one.
     pub fn frames(&self) -> &[Frame<'a>] {
         &self.frames
     }
 
-    /// The defect-free picture, if any.
+    /// The reference, if any.
     pub fn reference(&self) -> Option<&Frame<'a>> {
         self.reference.as_ref()
     }
 
-    /// What was attached to it, by key.
+    /// Its tags, by key.
     pub fn tags(&self) -> &BTreeMap<String, String> {
         &self.tags
     }
 
-    /// The same panel for as long as it is wanted; pixels are copied only where they are borrowed.
+    /// The same panel without borrowed memory; only borrowed pixels are copied.
     pub fn into_owned(self) -> Panel<'static> {
         let frames = self.frames.into_iter().map(Frame::into_owned).collect();
         Panel { id: self.id, frames, reference: self.reference.map(Frame::into_owned), tags: self.tags }
     }
 
-    /// The samples of all pictures.
+    /// The samples of all frames.
     pub(super) fn into_samples(self) -> impl Iterator<Item = Samples<'a>> {
         self.frames.into_iter().chain(self.reference).map(Frame::into_samples)
     }
@@ -106,9 +106,9 @@ pub struct PanelFiles {
     pub id: String,
     /// Image files, at least one.
     pub frames: Vec<PathBuf>,
-    /// Image file of the defect-free picture. Default: none.
+    /// Image file of the reference. Default: none.
     pub reference: Option<PathBuf>,
-    /// What belongs into its result, by key. Default: nothing.
+    /// Tags for its result, by key. Default: none.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -125,14 +125,14 @@ impl PanelFiles {
         PanelFiles { id: id.into(), frames, reference: None, tags: BTreeMap::new() }
     }
 
-    /// The same panel with the image file of the defect-free picture that each frame is compared with.
+    /// The same panel with the image file of the reference that each frame is compared with.
     #[must_use]
     pub fn with_reference(mut self, reference: impl Into<PathBuf>) -> Self {
         self.reference = Some(reference.into());
         self
     }
 
-    /// The same panel with something about it that belongs into its result, as [`Panel::with_tag`].
+    /// The same panel with a tag for its result, as [`Panel::with_tag`].
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(key.into(), value.into());
@@ -172,8 +172,8 @@ pub enum PanelInput {
     Loaded(Panel<'static>),
     /// Files to be read.
     Files(PanelFiles),
-    /// A panel that is known to be missing something before it is read, for example its reference: it takes its place
-    /// in the results as an error.
+    /// A panel that is known to lack something before it is read, for example its reference: it takes its place in the
+    /// results as an error.
     Missing {
         /// Its name in results.
         id: String,
@@ -198,7 +198,7 @@ impl PanelInput {
         }
     }
 
-    /// What was attached to the panel, by key.
+    /// The panel's tags, by key.
     pub fn tags(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         match self {
@@ -225,7 +225,7 @@ impl PanelInput {
         self.into_panel_with(limits, None, &mut FrameScratch::default())
     }
 
-    /// The same in memory that is used again; what is read of files has this `white`, where a manifest states one.
+    /// The same in reused memory; what is read from files has this `white`, where a manifest states one.
     pub(crate) fn into_panel_with(
         self,
         limits: &FrameLimits,

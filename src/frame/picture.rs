@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::hash::sha256_of;
 
-/// One picture: pixels, size, the value of white, and where it came from. The pixels are owned, shared or borrowed for
+/// One image: pixels, size, the value of white, and where it came from. The pixels are owned, shared or borrowed for
 /// `'a`; what is inspected in the background takes a `Frame<'static>`, which is owned or shared.
 ///
 /// ```
@@ -41,7 +41,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when there is no pixel, when the number of samples is not `width *
-    /// height * channels`, or when they are 8 bits each for a format of more, or the other way round.
+    /// height * channels`, or when they are 8-bit for a format of more bits, or the other way round.
     pub fn new(size: Size, format: PixelFormat, samples: impl Into<Samples<'a>>) -> Result<Self> {
         let samples = samples.into();
         let stride = (size.width as usize).saturating_mul(format.channels());
@@ -57,12 +57,12 @@ impl<'a> Frame<'a> {
     }
 
     /// A frame of samples with padding: each row begins `stride` samples (not bytes) after the one before. What lies
-    /// behind a row, and behind the last one, is not looked at.
+    /// after a row, and after the last one, is ignored.
     ///
     /// # Errors
     /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when there is no pixel, when `stride` is less than a row, when
-    /// there are fewer samples than `(height - 1) * stride` and one more row, or when they are 8 bits each for a format
-    /// of more, or the other way round.
+    /// there are fewer samples than `(height - 1) * stride` and one more row, or when they are 8-bit for a format of
+    /// more bits, or the other way round.
     pub fn strided(size: Size, format: PixelFormat, samples: impl Into<Samples<'a>>, stride: usize) -> Result<Self> {
         let samples = samples.into();
         let refused = |expected: String, found: String| Err(Error::image(IN_MEMORY, expected, found));
@@ -100,7 +100,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The same frame with another value of white, for example 4000 for a sensor that saturates there. Default: the
-    /// largest value of the format's bits. A manifest's `[input] white` goes before it. A frame with a value above
+    /// largest value of the format's bits. A manifest's `[input] white` takes precedence. A frame with a value above
     /// white is refused when it is inspected.
     ///
     /// # Errors
@@ -150,7 +150,7 @@ impl<'a> Frame<'a> {
         self
     }
 
-    /// The same frame for as long as it is wanted; its samples are copied only where they are borrowed.
+    /// The same frame without borrowed memory; only borrowed samples are copied.
     pub fn into_owned(self) -> Frame<'static> {
         Frame { samples: self.samples.into_owned(), ..self }
     }
@@ -215,7 +215,7 @@ impl<'a> Frame<'a> {
         self.sha256.as_ref()
     }
 
-    /// What to call this frame in a message.
+    /// The frame's name in messages.
     pub(crate) fn name(&self) -> String {
         match (&self.name, &self.source) {
             (Some(name), _) => name.clone(),
@@ -229,7 +229,7 @@ impl<'a> Frame<'a> {
 const IN_MEMORY: &str = "in memory";
 
 impl PartialEq for Frame<'_> {
-    /// Whether both are the same picture of the same file: padding, names and whose memory it is do not count.
+    /// Whether both are the same image of the same file: padding, names and whose memory it is do not count.
     fn eq(&self, other: &Self) -> bool {
         (&self.source, &self.sha256) == (&other.source, &other.sha256) && self.pixels() == other.pixels()
     }

@@ -1,8 +1,8 @@
 use super::panel::Panel;
 use super::samples::{Memory, Numbers};
 
-/// Memory for files and pixels that is used again from image to image; one for each worker. The system gives pages
-/// back and takes them anew for every large picture otherwise.
+/// Memory for files and pixels reused from image to image; one for each worker. Otherwise pages would go back to the
+/// system and be taken anew for every large image.
 #[derive(Default)]
 pub(crate) struct FrameScratch {
     /// An image file.
@@ -11,7 +11,7 @@ pub(crate) struct FrameScratch {
     sixteen: Pictures<u16>,
 }
 
-/// Memory of pictures that nobody looks at any more.
+/// Memory of images that nobody looks at any more.
 #[derive(Default)]
 struct Pictures<T> {
     idle: Vec<Vec<T>>,
@@ -20,7 +20,7 @@ struct Pictures<T> {
 }
 
 impl FrameScratch {
-    /// Begins a job. What is not brought back of the one before, as its picture was damaged, is lost.
+    /// Begins a job. Memory that the previous job did not bring back, since its image was damaged, is lost.
     pub(crate) fn begin(&mut self) {
         (self.eight.taken, self.sixteen.taken) = (0, 0);
     }
@@ -35,7 +35,7 @@ impl FrameScratch {
         self.sixteen.take(len)
     }
 
-    /// Takes the memory of a panel's pictures.
+    /// Takes the memory of a panel's images.
     pub(crate) fn take_back(&mut self, panel: Panel<'_>) {
         for samples in panel.into_samples() {
             match samples.0 {
@@ -95,7 +95,7 @@ mod tests {
         let mut scratch = FrameScratch::default();
         for _ in 0..3 {
             scratch.begin();
-            // One of a damaged picture, one that comes back, and two pictures that were read otherwise.
+            // One of a damaged image, one that comes back, and two images that were read otherwise.
             drop(scratch.eight(12));
             let own = scratch.eight(12);
             scratch.take_back(panel(own));

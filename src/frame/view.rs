@@ -193,7 +193,7 @@ impl<T: PartialEq> PartialEq for View<'_, T> {
     }
 }
 
-/// How many samples a picture takes, the last row without padding; `None` for more than memory can have.
+/// How many samples a frame takes, the last row without padding; `None` for more than memory can hold.
 pub(super) fn needed(size: Size, format: PixelFormat, stride: usize) -> Option<usize> {
     let row = (size.width as usize).checked_mul(format.channels())?;
     match (size.height as usize).checked_sub(1) {

@@ -32,9 +32,9 @@ impl Mask {
         Mask { size, counts }
     }
 
-    /// A mask of an image of `size` that is empty but for a window: `bits` row by row, `columns` wide,
-    /// its left top corner at `corner`. What lies outside the image is cut off. `counts` is memory to be used again:
-    /// the mask takes no more than it needs.
+    /// A mask of an image of `size` that is empty but for a window: `bits` row by row, `columns` wide, its top left
+    /// corner at `corner`. What lies outside the image is cut off. `counts` is memory to be reused: the mask takes no
+    /// more than it needs.
     pub(crate) fn from_window(
         size: Size,
         corner: (u32, u32),
@@ -275,8 +275,8 @@ mod tests {
 
     #[test]
     fn coco_text_equals_pycocotools() {
-        // pycocotools 2.0.11: mask.encode(np.asfortranarray(m)) of a 7x5 picture (height 7) with rows 2..5 and
-        // columns 1..4 set, and of an empty one.
+        // pycocotools 2.0.11: mask.encode(np.asfortranarray(m)) of a 7x5 image (height 7) with rows 2..5 and columns
+        // 1..4 set, and of an empty one.
         let mask = Mask::from_fn(Size::new(5, 7), |x, y| (1..4).contains(&x) && (2..5).contains(&y));
         assert_eq!(mask.counts(), [9, 3, 4, 3, 4, 3, 9]);
         assert_eq!(mask.to_coco_counts(), "9340005");

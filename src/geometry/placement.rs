@@ -14,7 +14,7 @@ pub struct Placement {
 
 impl Placement {
     /// A part `region` of a frame of size `frame` that is resized to `resized` pixels and laid into a model's input of
-    /// size `model`, its left top corner at `offset` (x, y), which is negative where it is cropped.
+    /// size `model`, its top left corner at `offset` (x, y), which is negative where it is cropped.
     pub const fn new(frame: Size, region: Region, model: Size, resized: Size, offset: (i64, i64)) -> Self {
         Placement { frame, region, model, resized, offset }
     }
@@ -39,7 +39,7 @@ impl Placement {
         self.resized
     }
 
-    /// Where the left top corner (x, y) of the resized part lies in the model's input; negative where it is cropped.
+    /// Where the top left corner (x, y) of the resized part lies in the model's input; negative where it is cropped.
     pub fn offset(&self) -> (i64, i64) {
         self.offset
     }
@@ -57,7 +57,7 @@ impl Placement {
         (x * sx + self.offset.0 as f64, y * sy + self.offset.1 as f64)
     }
 
-    /// A point of the model's input in frame pixels. It may lie outside of the part, and of the frame (padding).
+    /// A point of the model's input in frame pixels. It may lie outside the part, and outside the frame (padding).
     pub fn to_frame(&self, x: f64, y: f64) -> (f64, f64) {
         let (sx, sy) = self.scale();
         let (x, y) = ((x - self.offset.0 as f64) / sx, (y - self.offset.1 as f64) / sy);

@@ -1,6 +1,6 @@
 use super::{PixelBox, Size};
 
-/// A part of an image in whole pixels: its left top corner and its size.
+/// A part of an image in whole pixels: its top left corner and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Region {
     /// Column of its first pixel, from the left.
@@ -12,7 +12,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// A part of `size` whose left top pixel is (`x`, `y`).
+    /// A part of `size` whose top left pixel is (`x`, `y`).
     pub const fn new(x: u32, y: u32, size: Size) -> Self {
         Region { x, y, size }
     }

@@ -15,8 +15,8 @@ pub(crate) enum Touch {
     Corners,
 }
 
-/// The connected parts of runs that are sorted by line and then by place, none of which overlap: afterwards
-/// `parents` has for each run the first run of its part. Its memory is used again.
+/// The connected parts of runs that are sorted by line and then by place, none of which overlap: afterwards `parents`
+/// has for each run the first run of its part. Its memory is reused.
 pub(crate) fn connect<R>(runs: &[R], span: impl Fn(&R) -> Span, touch: Touch, parents: &mut Vec<usize>) {
     let reach = u32::from(touch == Touch::Corners);
     parents.clear();

@@ -38,7 +38,7 @@ pub struct OutputConfig {
     pub format: Format,
     /// The kinds, in the order of the graph's channels (for `boxes`, of its label numbers).
     pub kinds: Vec<Kind>,
-    /// Those of the kinds that mean "no defect". They are never reported. Default none.
+    /// The kinds that mean "no defect". They are never reported. Default none.
     #[serde(default)]
     pub good: Vec<Kind>,
     /// Defects below this confidence are not reported, 0 to 1. A policy with lower limits lowers it. Default 0.25.
@@ -47,22 +47,22 @@ pub struct OutputConfig {
     /// The same for single kinds, in place of `confidence`. Default none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub confidences: BTreeMap<Kind, f32>,
-    /// Of two boxes of the same kind that overlap more than this (IoU), the less sure is dropped. Default 0.5.
+    /// Of two boxes of the same kind that overlap more than this (IoU), the less confident one is dropped. Default 0.5.
     #[serde(default = "half")]
     pub iou: f32,
-    /// The same for boxes of different kinds. Default: kinds do not drop each other.
+    /// The same for boxes of different kinds. Default: kinds do not suppress each other.
     pub iou_across: Option<f32>,
-    /// Most defects that a detector reports for one frame, the surest first. Default 300.
+    /// Maximum number of defects that a detector reports for one frame, most confident first. Default 300.
     #[serde(default = "three_hundred")]
     pub max_defects: usize,
-    /// How numbers become probabilities, where the format does not say it. Default `none`: they are.
+    /// How numbers become probabilities, where the format does not say so. Default `none`: they already are.
     #[serde(default)]
     pub activation: Activation,
-    /// Name of the graph's output with scores. Default: told from names and shapes.
+    /// Name of the graph's output with scores. Default: detected from names and shapes.
     pub scores: Option<String>,
-    /// Name of the graph's output with boxes. Default: told from names and shapes.
+    /// Name of the graph's output with boxes. Default: detected from names and shapes.
     pub boxes: Option<String>,
-    /// `anomaly`: name of the graph's output with the map. Default: told from names and shapes.
+    /// `anomaly`: name of the graph's output with the map. Default: detected from names and shapes.
     pub map: Option<String>,
     /// `scores`: name of the graph's output with the class-activation map. Default: there is none, and a defect
     /// covers the frame.
@@ -77,18 +77,18 @@ pub struct OutputConfig {
     /// `mask` and `anomaly`: regions of fewer source pixels are not reported. Default 1.
     #[serde(default = "one")]
     pub min_area: u64,
-    /// `anomaly`: puts numbers of any scale on 0 to 1. Default: they are on it already.
+    /// `anomaly`: maps numbers of any scale to 0 to 1. Default: they are on that scale already.
     pub normalize: Option<Normalize>,
 }
 
-/// How anomaly numbers of any scale come to 0 to 1, so that the limit between normal and anomalous lies at 0.5:
+/// How anomaly numbers of any scale are mapped to 0 to 1, so that the limit between normal and anomalous lies at 0.5:
 /// `(x - threshold) / (max - min) + 0.5`, cut off at 0 and 1. This is anomalib's min-max normalisation
 /// (`anomalib.post_processing`); its exports from version 2 on have it in the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Normalize {
-    /// The number from which on a frame or pixel is anomalous.
+    /// The number from which a frame or pixel is anomalous.
     pub threshold: f32,
     /// The lowest number seen on validation data.
     pub min: f32,

@@ -1,5 +1,5 @@
-//! What every [`Head`] has to hold, whatever its graph returns: the library's own are run through it, and one of your
-//! own should be.
+//! What every [`Head`] must satisfy, whatever its graph returns. The library's own heads are checked with it, and yours
+//! should be.
 //!
 //! ```
 //! # use panelqc::conformance::{Case, check};
@@ -54,7 +54,7 @@ impl Case {
     }
 
     /// The same with a function that is given shapes and numbers of all outputs and turns numbers that a graph never
-    /// gives into such that it gives, for example any number in the place of a kind.
+    /// gives into ones that it may give, for example any number in the place of a kind.
     #[must_use]
     pub fn with_mended(mut self, mend: fn(&[Vec<usize>], &mut [Vec<f32>])) -> Self {
         self.mend = mend;
@@ -105,7 +105,7 @@ impl Noise {
         (self.next() * end as f32) as u32
     }
 
-    /// Probabilities for most, some numbers that are none, and some that are far off.
+    /// Probabilities for most, some non-finite values, and some that are far off.
     fn wild(&mut self) -> f32 {
         match self.below(8) {
             0 => 0.0,
@@ -125,10 +125,10 @@ impl Noise {
     }
 }
 
-/// Runs a head through all that it has to hold.
+/// Checks a head against all that it must satisfy.
 ///
 /// # Errors
-/// What it does not hold, with what it was given.
+/// What it does not satisfy, with the input.
 pub fn check(case: &Case) -> std::result::Result<(), String> {
     finite_outputs_give_defects_inside_the_frame(case)?;
     views_of_a_batch_are_kept_apart(case)?;

@@ -11,7 +11,7 @@ use crate::geometry::{PixelBox, Placement, Size};
 #[derive(Debug, Clone)]
 pub struct Context {
     output: OutputConfig,
-    /// For each kind, the lowest confidence to report; `None` for a kind that is no defect.
+    /// For each kind, the lowest confidence to report; `None` for a kind that is not a defect.
     floors: Vec<Option<f32>>,
 }
 
@@ -36,18 +36,18 @@ impl Context {
         &self.output
     }
 
-    /// Number of kinds, those that are no defect included.
+    /// Number of kinds, including those that are not defects.
     pub fn kinds(&self) -> usize {
         self.floors.len()
     }
 
-    /// The lowest confidence to report of each kind; `None` for a kind that is no defect.
+    /// The lowest confidence to report of each kind; `None` for a kind that is not a defect.
     pub fn floors(&self) -> &[Option<f32>] {
         &self.floors
     }
 
     /// Adds a candidate of the slot's view if it reaches the floor of its kind, with its confidence cut to `0..=1`, and
-    /// takes note of its confidence. Nothing happens for a kind that is no defect, or that there is not.
+    /// takes note of its confidence. Nothing happens for a kind that is not a defect, or that does not exist.
     pub fn propose(&self, candidate: Candidate, found: &mut Proposals) {
         let Some(floor) = self.floors.get(candidate.kind).copied().flatten() else { return };
         found.notice(candidate.confidence);
@@ -116,7 +116,7 @@ impl Context {
         Some(defect)
     }
 
-    /// The error for a number of a kind that there is not.
+    /// The error for a kind number that does not exist.
     pub(super) fn unknown_kind(&self, slot: &Slot<'_>, output: usize, kind: f32) -> crate::error::Error {
         slot.misshapen(output, format!("kinds below {}", self.kinds()), &[kind as usize])
     }

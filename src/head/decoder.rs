@@ -8,14 +8,14 @@ use crate::error::Result;
 use crate::geometry::{Placement, Size};
 use crate::runtime::Outputs;
 
-/// Turns the outputs of one model into defects: its head, with the limits that hold for it.
+/// Turns the outputs of one model into defects: its head with its limits.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     head: Arc<dyn Head>,
     context: Context,
 }
 
-/// What one frame came to.
+/// The result of one frame.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Decoded {
@@ -48,8 +48,8 @@ impl Decoder {
     /// Reads what the graph gave for one view of a frame that `found` was [begun](Proposals::begin) for.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values, and for an output of another shape than
-    /// its format says.
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values, and for an output of a shape other than
+    /// its format's.
     pub fn propose(&self, slot: &Slot<'_>, found: &mut Proposals) -> Result<()> {
         found.view(*slot.placement());
         self.head.propose(&self.context, slot, found)
@@ -64,8 +64,8 @@ impl Decoder {
         self.head.assemble(&self.context, found)
     }
 
-    /// Decodes a frame that is one view, at `index` of a batch; `found` is memory that is used again: once it has
-    /// grown, nothing is allocated but the defects and their masks.
+    /// Decodes a frame that is one view, at `index` of a batch; `found` is reused memory: once it has grown, nothing is
+    /// allocated but the defects and their masks.
     ///
     /// # Errors
     /// As [`propose`](Self::propose).

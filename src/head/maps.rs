@@ -6,7 +6,7 @@ use super::surface::{Rows, Surface, SurfaceScratch, Tap, Window};
 use crate::geometry::{Mask, Placement, Region, Size};
 
 /// Maps of the views of one frame, copied out of the graph's outputs, which do not last: whole ones over a view's model
-/// input, and parts of them that are one candidate's mask. In memory that is used again from frame to frame.
+/// input, and parts of them that are one candidate's mask. In memory reused from frame to frame.
 #[derive(Debug, Default)]
 pub(super) struct Maps {
     numbers: Vec<f32>,

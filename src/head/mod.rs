@@ -4,7 +4,7 @@
 //! `assemble` takes what all views of a frame gave and makes its defects: suppression, limits, regions, masks. Each
 //! format is a file in `format/`, and one line in the list there. From the lowest file up: `activation`, `config`,
 //! `suppression`, `surface`, `maps`, `proposals`, `slot`, `context`, this trait, `search`, `registry`, `format/`,
-//! `decoder`; `conformance` holds every head, those of other crates too.
+//! `decoder`; `conformance` checks every head, also those of other crates.
 
 mod activation;
 mod config;
@@ -44,10 +44,10 @@ pub use suppression::Suppression;
 
 /// What a graph's outputs mean. Made for one graph by the [`HeadFormat`] that the manifest names.
 ///
-/// A head of one's own implements [`outputs`](Self::outputs) and [`propose`](Self::propose) and, if its candidates are
-/// no boxes, [`assemble`](Self::assemble); [`conformance`] tells whether it holds what every head has to hold.
+/// Your own head implements [`outputs`](Self::outputs) and [`propose`](Self::propose) and, if its candidates are not
+/// boxes, [`assemble`](Self::assemble); [`conformance`] checks what every head must satisfy.
 pub trait Head: fmt::Debug + Send + Sync {
-    /// Places, among the graph's outputs, of those that it reads. The others are not copied.
+    /// Indices of the graph's outputs that it reads. The others are not copied.
     fn outputs(&self) -> Vec<usize>;
 
     /// Whether the outputs have no batch axis: such a graph takes one view at a time. Default `false`.
@@ -64,12 +64,12 @@ pub trait Head: fmt::Debug + Send + Sync {
     /// format's.
     fn propose(&self, context: &Context, slot: &Slot<'_>, found: &mut Proposals) -> Result<()>;
 
-    /// How candidates drop each other when a frame is assembled. Default: greedy non-maximum suppression.
+    /// How candidates suppress each other when a frame is assembled. Default: greedy non-maximum suppression.
     fn suppression(&self) -> Suppression {
         Suppression::Greedy
     }
 
-    /// Makes the defects of a frame of what its views gave. Default: suppresses the candidates, keeps the most
+    /// Makes the defects of a frame from what its views gave. Default: suppresses the candidates, keeps the most
     /// confident, and draws their masks.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 use super::proposals::Candidate;
 use crate::geometry::PixelBox;
 
-/// The corners (x, y) of a box turned by `angle` (radians, from x towards y) about its centre: left top, right top,
-/// right bottom, left bottom.
+/// The corners (x, y) of a box turned by `angle` (radians, from x towards y) about its centre: top left, top right,
+/// bottom right, bottom left.
 pub(super) fn corners(b: &PixelBox, angle: f32) -> [[f32; 2]; 4] {
     let (cx, cy) = ((b.x0 + b.x1) / 2.0, (b.y0 + b.y1) / 2.0);
     let (w, h) = ((b.x1 - b.x0) / 2.0, (b.y1 - b.y0) / 2.0);

@@ -15,7 +15,7 @@ pub struct Candidate {
     pub(super) angle: Option<f32>,
     /// The last tie-breaker: the place in the graph's output.
     pub(super) rank: usize,
-    /// Its row among the proposals of its view, for formats that have such.
+    /// Its row among the proposals of its view, for formats that have rows.
     pub(super) row: usize,
     /// Which view of the frame it is from.
     pub(super) view: usize,
@@ -54,7 +54,7 @@ impl Candidate {
 }
 
 /// What the views of one frame gave so far: candidates, maps, and the highest confidence of any defect. The memory is
-/// used again from frame to frame; one for each frame under way.
+/// reused from frame to frame; one for each frame under way.
 #[derive(Debug, Default)]
 pub struct Proposals {
     frame: Size,

@@ -18,7 +18,7 @@ use crate::runtime::{Signature, list};
 pub struct Format(Cow<'static, str>);
 
 impl Format {
-    /// Told from the graph's metadata, or from the names, ranks and shapes of its outputs; an error where they fit
+    /// Detected from the graph's metadata, or from the names, ranks and shapes of its outputs; an error where they fit
     /// several formats or none. The default.
     pub const AUTO: Format = Format::named("auto");
 
@@ -87,7 +87,7 @@ impl HeadFormat {
         self
     }
 
-    /// The same with names to begin with for as many kinds as the outputs have, for a starter manifest.
+    /// The same with starter names for as many kinds as the outputs have, for a starter manifest.
     pub(super) const fn with_kinds(mut self, kinds: fn(&Signature) -> Option<Vec<Kind>>) -> Self {
         self.kinds = kinds;
         self
@@ -115,7 +115,7 @@ pub(crate) fn names<'f>(formats: impl IntoIterator<Item = &'f HeadFormat>) -> St
     formats.into_iter().map(HeadFormat::name).collect::<Vec<_>>().join(", ")
 }
 
-/// Names to begin with for the kinds of a graph whose outputs have this format.
+/// Starter names for the kinds of a graph whose outputs have this format.
 pub(crate) fn starter_kinds(format: &HeadFormat, signature: &Signature) -> Option<Vec<Kind>> {
     (format.kinds)(signature)
 }

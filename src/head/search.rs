@@ -39,7 +39,7 @@ impl<'a> Search<'a> {
         self.ports
     }
 
-    /// Whether the format is to be told by the shapes, which a dynamic dimension does not do.
+    /// Whether the format is to be detected from the shapes, which a dynamic dimension does not allow.
     pub fn guessing(&self) -> bool {
         self.guessing
     }
@@ -90,7 +90,7 @@ impl<'a> Search<'a> {
         shape[axis] = Some(numbers);
         let rows = self.shaped(self.output.boxes.as_deref(), "proposals", &shape)?;
         if self.guessing && self.ports[rows].shape[axis].is_none() {
-            return Err(Mismatch::new("a fixed number of values a proposal", self.ports[rows].to_string()));
+            return Err(Mismatch::new("a fixed number of values per proposal", self.ports[rows].to_string()));
         }
         Ok(rows)
     }

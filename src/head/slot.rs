@@ -64,7 +64,7 @@ impl<'a> Slot<'a> {
         self.outputs.get(output).ok_or_else(|| self.misshapen(output, "a tensor".to_owned(), &[]))
     }
 
-    /// The error for an output of another shape than its format says.
+    /// The error for an output of a shape other than its format's.
     pub fn misshapen(&self, output: usize, expected: impl Into<String>, found: &[usize]) -> Error {
         let output = self.outputs.name(output).to_owned();
         Error::output(output, expected, format!("{found:?}"))

@@ -1,7 +1,7 @@
 use super::oriented;
 use super::proposals::Candidate;
 
-/// How candidates drop each other.
+/// How candidates suppress each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Suppression {

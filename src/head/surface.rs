@@ -50,7 +50,7 @@ pub(super) struct Window {
     pub(super) down: Range<u32>,
 }
 
-/// Memory that is used again from surface to surface.
+/// Memory reused from surface to surface.
 #[derive(Debug, Default)]
 pub(super) struct SurfaceScratch {
     columns: Vec<Tap>,
@@ -287,8 +287,7 @@ fn tap(i: u32, cells: usize, model: u32, to_model: impl Fn(f64) -> f64) -> Tap {
 }
 
 impl Window {
-    /// The pixels of an image of `size` whose left top corner lies in a box, as Ultralytics' `crop_mask`
-    /// has it.
+    /// The pixels of an image of `size` whose top left corner lies in a box, as Ultralytics' `crop_mask` has it.
     pub(super) fn of(inside: &PixelBox, size: Size) -> Self {
         let span = |from: f32, to: f32, end: u32| {
             let first = (from.ceil().max(0.0) as u32).min(end);

@@ -9,7 +9,7 @@ use crate::defect::Kind;
 use crate::error::percent;
 use crate::hash::sha256_hex;
 
-/// What a calibrated policy promises, and of what data it follows: the `[guarantee]` table at the end of its file.
+/// What a calibrated policy promises, and the data behind it: the `[guarantee]` table at the end of its file.
 ///
 /// It belongs to the text above it, to one model and to one manifest: a policy whose rules were changed afterwards, or
 /// that is used with another model or manifest, is refused when it is loaded.
@@ -24,9 +24,9 @@ pub struct Guarantee {
     /// Confidence of each statement, in `0..1`; absent for conformal risk control, which promises an average.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
-    /// Most defective panels passed, of all defective ones.
+    /// Highest rate of defective panels that pass, of all defective ones.
     pub max_miss: f64,
-    /// Most good panels failed, of all good ones; absent when it was not asked for.
+    /// Highest rate of good panels that fail, of all good ones; absent when it was not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_overkill: Option<f64>,
     /// Panels of the calibration data that could not be inspected (they count as reviewed).
@@ -57,7 +57,7 @@ impl Guarantee {
     /// and good panels failed. Everything else is as yet absent, 0 or empty; the version is this library's.
     ///
     /// Calibrations in `panelqc-eval` make it (`Calibrated::guarantee`). With a method of your own, say all that the
-    /// `with_*` methods take: [`Policy`](crate::Policy) refuses a guarantee of another manifest. It is not bound to
+    /// `with_*` methods take: [`Policy`](crate::Policy) refuses a guarantee for another manifest. It is not bound to
     /// rules yet: see [`seal`](Self::seal).
     pub fn new(date: impl Into<String>, method: Method, max_miss: f64, miss: Bounded, overkill: Bounded) -> Self {
         Guarantee {

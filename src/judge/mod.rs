@@ -30,7 +30,7 @@ use crate::model::Model;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use panelqc::{Defect, Inspector, Judge, Judgement, Kind, Model, Size, Verdict};
 ///
-/// /// Fails a panel whose defects are sure enough when taken together.
+/// /// Fails a panel when the confidences of its defects add up to enough.
 /// #[derive(Debug)]
 /// struct Together(f32);
 ///
@@ -59,8 +59,8 @@ pub trait Judge: Send + Sync + fmt::Debug {
     /// ([`ErrorKind::Internal`](crate::ErrorKind::Internal)) and of no other.
     fn judge(&self, defects: &[Defect], frames: &[Size]) -> Judgement;
 
-    /// The least confidence, in `0..=1`, at which a defect of this kind can have a part in a verdict: defects are
-    /// reported from there on, or from the manifest's confidence on where that is lower.
+    /// The lowest confidence, in `0..=1`, at which a defect of this kind can affect a verdict: defects are reported
+    /// from there on, or from the manifest's confidence on where that is lower.
     fn floor(&self, kind: &Kind) -> f32;
 
     /// SHA-256, in hexadecimal, of all that its verdicts depend on, for [`Trace::policy`](crate::Trace::policy).
@@ -78,7 +78,7 @@ pub trait Judge: Send + Sync + fmt::Debug {
     /// Whether it belongs to this model; asked when an inspector is built. Default: it does.
     ///
     /// # Errors
-    /// Whatever it finds; [`Error::policy`](crate::Error::policy) makes a fitting one.
+    /// Whatever it finds wrong; [`Error::policy`](crate::Error::policy) makes a suitable error.
     fn check(&self, model: &Model) -> Result<()> {
         let _ = model;
         Ok(())

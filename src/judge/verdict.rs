@@ -37,14 +37,14 @@ impl fmt::Display for Verdict {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// What gave the panel this verdict, each once, in alphabetical order. Of a [`Policy`](crate::Policy):
+    /// What gave the panel this verdict, each once, in alphabetical order. From a [`Policy`](crate::Policy):
     /// `crack >= 0.80` for a confidence limit, `rule "long scratches": length 3.1 mm >= 2 mm` for a rule, with the
     /// measured value and the limit. For a pass, the rules that waived a defect; none where there was nothing to waive.
     pub reasons: Vec<String>,
 }
 
 impl Judgement {
-    /// A verdict with its reasons, which are sorted; what is said twice is kept once.
+    /// A verdict with its reasons, which are sorted; duplicates are dropped.
     pub fn new<S: Into<String>>(verdict: Verdict, reasons: impl IntoIterator<Item = S>) -> Self {
         let mut reasons: Vec<String> = reasons.into_iter().map(Into::into).collect();
         reasons.sort();

@@ -1,15 +1,17 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::Manifest;
 use super::options::Precision;
 use crate::error::{Error, Result};
 use crate::hash::{sha256_hex, sha256_of};
+use crate::tensor::Step;
 
-/// What a model package says, read without opening its graph and without ONNX Runtime: for what is done with results
-/// that are there already.
+/// What a model package says, read without opening its graph and without ONNX Runtime: for work on results that exist
+/// already.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ModelInfo {
@@ -20,6 +22,8 @@ pub struct ModelInfo {
     /// SHA-256 of the manifest's text, in hexadecimal, as
     /// [`Model::manifest_sha256`](crate::Model::manifest_sha256).
     pub manifest_sha256: Arc<str>,
+    /// SHA-256 of the files that steps of preprocessing own, as [`Model::files`](crate::Model::files).
+    pub files: Arc<BTreeMap<String, String>>,
 }
 
 impl ModelInfo {
@@ -34,7 +38,9 @@ impl ModelInfo {
         let Some((manifest, text)) = stated else {
             return Err(Error::model(&manifest_path, "a manifest", "no such file"));
         };
-        Ok(ModelInfo { manifest, sha256: sha256.into(), manifest_sha256: sha256_hex(text.as_bytes()).into() })
+        let files = step_files(&manifest, &manifest_path, manifest_path.parent())?.into();
+        let manifest_sha256 = sha256_hex(text.as_bytes()).into();
+        Ok(ModelInfo { manifest, sha256: sha256.into(), manifest_sha256, files })
     }
 }
 
@@ -95,6 +101,26 @@ pub(super) fn check_hash(stated: Option<&str>, found: &str, graph: &Path, place:
     }
 }
 
+/// SHA-256 of the files that the steps of a manifest own, by their paths in the package's folder. A package without a
+/// folder can have none.
+pub(super) fn step_files(
+    manifest: &Manifest,
+    manifest_path: &Path,
+    folder: Option<&Path>,
+) -> Result<BTreeMap<String, String>> {
+    let files = manifest.prepare.iter().flat_map(Step::files).map(|file| {
+        let name = file.display().to_string();
+        let refused = |expected: &str| Error::model(manifest_path, expected, format!("a step with the file {name}"));
+        let folder = folder.ok_or_else(|| refused("steps without files, with a graph from memory"))?;
+        if !file.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(refused("a path inside the package, without `..`"));
+        }
+        let hash = sha256_hex(&read(&folder.join(file))?);
+        Ok((name, hash))
+    });
+    files.collect()
+}
+
 /// The bytes of a file of the package.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).map_err(|e| Error::model(file, "a file that can be read", e.to_string()).with_source(e))
@@ -106,4 +132,30 @@ pub(super) fn graph_sha256(graph: &[u8], path: &Path) -> Result<String> {
     beside.push(".data");
     let beside = Path::new(&beside);
     Ok(if beside.is_file() { sha256_of([graph, &read(beside)?]) } else { sha256_hex(graph) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_steps_are_hashed_and_lie_in_the_package() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("table.bin"), "abc").unwrap();
+        let files = |table: &str, folder| {
+            let text = format!(
+                "schema = 1\nname = \"t\"\ntask = \"detect\"\n[[prepare]]\nstep = \"invert\"\ntable = \"{table}\"\n\
+                 [input]\nsize = [8, 8]\n[output]\nkinds = [\"a\"]\n"
+            );
+            let manifest = Manifest::parse(&text, Path::new("model.toml")).unwrap();
+            step_files(&manifest, Path::new("model.toml"), folder).map_err(|e| e.to_string())
+        };
+        // The example of FIPS 180-4.
+        let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let inside = Some(folder.path());
+        assert_eq!(files("table.bin", inside), Ok(BTreeMap::from([("table.bin".to_owned(), hash.to_owned())])));
+        assert!(files("none.bin", inside).unwrap_err().contains("none.bin"));
+        assert!(files("../table.bin", inside).unwrap_err().contains("a path inside the package"));
+        assert!(files("table.bin", None).unwrap_err().contains("a graph from memory"));
+    }
 }

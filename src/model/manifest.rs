@@ -19,7 +19,7 @@ pub struct Manifest {
     /// What the model does.
     pub task: Task,
     /// SHA-256 of the `.onnx` file (followed by its `.onnx.data`, where the weights lie in one), in hexadecimal.
-    /// Checked when it is there.
+    /// Checked when present.
     pub sha256: Option<String>,
     /// SHA-256 of `model.int8.onnx`, the same model in 8-bit integers (QDQ). Default: there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct Manifest {
     pub input: Preprocess,
     /// What the outputs mean.
     pub output: OutputConfig,
-    /// Images with the results that belong to them. Default: there are none.
+    /// Golden images with their recorded results. Default: none.
     pub golden: Option<GoldenConfig>,
 }
 
@@ -109,7 +109,7 @@ impl Manifest {
         self.input.white.or_else(|| self.prepare.iter().find_map(Step::white))
     }
 
-    /// The manifest as text; what is on its default is left out where it can be.
+    /// The manifest as text; values at their defaults are left out where possible.
     pub fn to_toml(&self) -> String {
         // Every field has a form in TOML: a text that cannot be written would be a defect of this type.
         toml::to_string(self).unwrap_or_default()
@@ -221,6 +221,11 @@ mod tests {
             ("size =", "mean = [0.0, 0.0]\nsize =", "1 or 3 numbers, found 2"),
             ("size =", "stride = 16\nsize =", "a divisor of the size [8, 16], found 16"),
             ("size =", "stride = 8\nfit = \"crop\"\nsize =", "fit `letterbox` with it"),
+            (
+                "size =",
+                "resize = \"pillow-bilinear\"\nantialias = false\nsize =",
+                "antialias: expected true, or a kernel that can do without",
+            ),
             ("size =", "white = 0\nsize =", "white: expected 1 to 65535, found 0"),
             ("size =", "white = 70000\nsize =", "line 5"),
             ("[input]", "[[prepare]]\nstep = \"whiet\"\n[input]", "unknown variant `whiet`, expected"),

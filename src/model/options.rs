@@ -45,11 +45,11 @@ impl Precision {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ModelOptions {
-    /// The graph to use of a package that has two. Default: the one that the manifest chooses.
+    /// Which graph of a package with two to use. Default: the one that the manifest chooses.
     pub precision: Option<Precision>,
     /// How the graph is opened and run.
     pub graph: GraphOptions,
-    /// Formats of the program's own, which a manifest may name. Default: none.
+    /// The program's own formats, which a manifest may name. Default: none.
     pub formats: Vec<HeadFormat>,
 }
 
@@ -75,8 +75,7 @@ impl ModelOptions {
         self
     }
 
-    /// The same, with operators that the provider does not have left to the CPU or not: see
-    /// [`GraphOptions::share_with_cpu`].
+    /// The same, leaving operators that the provider lacks to the CPU or not: see [`GraphOptions::share_with_cpu`].
     #[must_use]
     pub fn with_shared_cpu(mut self, share: bool) -> Self {
         self.graph.share_with_cpu = share;
@@ -97,7 +96,7 @@ impl ModelOptions {
         self
     }
 
-    /// The same with a format of the program's own, which a manifest may name as its `[output] format`.
+    /// The same with one of the program's own formats, which a manifest may name as its `[output] format`.
     #[must_use]
     pub fn with_format(mut self, format: HeadFormat) -> Self {
         self.formats.push(format);

@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ndarray::ArrayView4;
 
-use super::files::{PackageFiles, check_hash};
+use super::files::{PackageFiles, check_hash, step_files};
 use super::manifest::Manifest;
 use super::options::{ModelOptions, Precision};
 use super::ultralytics;
@@ -23,20 +24,21 @@ pub struct Model {
     graph: Graph,
     form: InputForm,
     head: Arc<dyn Head>,
-    /// Places of the outputs that the head reads.
+    /// Indices of the outputs that the head reads.
     used: Vec<usize>,
     manifest: Manifest,
     manifest_path: PathBuf,
     folder: Option<PathBuf>,
     sha256: Arc<str>,
     manifest_sha256: Arc<str>,
+    files: Arc<BTreeMap<String, String>>,
 }
 
 impl Model {
     /// Loads a model package: a folder with `model.onnx` and `model.toml`, or an `.onnx` file with a `.toml` of the
-    /// same name beside it. An `.onnx` file that Ultralytics exported needs no manifest: its metadata are one. ONNX
-    /// Runtime is found as [`init_runtime`](crate::init_runtime) says. The graph's hash, inputs and outputs are checked
-    /// here against the manifest, not at the first image.
+    /// same name beside it. An `.onnx` file that Ultralytics exported needs no manifest: its metadata serve as one.
+    /// ONNX Runtime is found as [`init_runtime`](crate::init_runtime) says. The graph's hash, inputs and outputs are
+    /// checked here against the manifest, not at the first image.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a missing file, a manifest that cannot be used, a hash that
@@ -47,7 +49,7 @@ impl Model {
     }
 
     /// As [`load`](Self::load), with options: another precision than the one that the manifest chooses, another
-    /// provider than the CPU, a folder for the optimised graph, formats of the program's own.
+    /// provider than the CPU, a folder for the optimised graph, the program's own formats.
     ///
     /// # Errors
     /// As [`load`](Self::load); [`ErrorKind::Model`](crate::ErrorKind::Model) when the package has no graph of the
@@ -120,6 +122,7 @@ impl Model {
         options: &ModelOptions,
     ) -> Result<Self> {
         let fit = |m: Mismatch| Error::model(graph.path(), m.expected, m.found);
+        let files = step_files(&manifest, &manifest_path, folder.as_deref())?.into();
         let form = graph.input(&manifest.input).map_err(fit)?;
         let head = head::find(manifest.task, &manifest.output, graph.signature(), &options.formats).map_err(fit)?;
         if let Some(batch) = form.batch().filter(|&n| head.single() && n > 1) {
@@ -131,6 +134,7 @@ impl Model {
             form,
             head,
             manifest_path,
+            files,
             folder,
             sha256: sha256.into(),
             manifest_sha256: sha256_hex(text.as_bytes()).into(),
@@ -144,7 +148,7 @@ impl Model {
         self.graph.path()
     }
 
-    /// The manifest's file, which is not there for a graph whose own metadata are the manifest, and for one from
+    /// The manifest's file, which does not exist for a graph whose own metadata are the manifest, and for one from
     /// memory.
     pub fn manifest_path(&self) -> &Path {
         &self.manifest_path
@@ -170,12 +174,18 @@ impl Model {
         &self.manifest_sha256
     }
 
+    /// SHA-256, in hexadecimal, of the other files of the package: those that steps of preprocessing own, by their
+    /// paths in it. Weights beside the graph count with [`sha256`](Self::sha256).
+    pub fn files(&self) -> &Arc<BTreeMap<String, String>> {
+        &self.files
+    }
+
     /// What runs the graph.
     pub fn provider(&self) -> Provider {
         self.graph.provider()
     }
 
-    /// Whether parts of the graph run as other operators than the file has: see
+    /// Whether parts of the graph run as operators other than those in the file: see
     /// [`GraphOptions::rewrite`](crate::GraphOptions::rewrite).
     pub fn rewritten(&self) -> bool {
         self.graph.rewritten()
@@ -196,14 +206,14 @@ impl Model {
         Decoder::new(Arc::clone(&self.head), Context::new(self.manifest.output.clone()))
     }
 
-    /// The largest batch that the graph takes; `None` when its batch axis is dynamic. A smaller batch is filled up. It
-    /// is 1 for a graph whose outputs have no batch axis, and with fit `source`.
+    /// The largest batch that the graph takes; `None` when its batch axis is dynamic. A smaller batch is padded. It is
+    /// 1 for a graph whose outputs have no batch axis, and with fit `source`.
     pub fn max_batch(&self) -> Option<usize> {
         let single = self.head.single() || self.manifest.input.fit == Fit::Source;
         if single { Some(1) } else { self.form.batch() }
     }
 
-    /// Opens sessions until there are `count`, so that so many threads can run the model at a time.
+    /// Opens sessions until there are `count`, so that this many threads can run the model at a time.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) when ONNX Runtime cannot open another session, for example for
@@ -213,8 +223,8 @@ impl Model {
     }
 
     /// Runs the graph on an input `[N, C, H, W]` and copies the outputs that the head reads into `outputs`, whose
-    /// memory is used again. A graph of another element type, order of axes or fixed batch gets its input turned into
-    /// that; outputs of any number type become `f32`. Waits for a session when all are in use.
+    /// memory is reused. A graph of another element type, order of axes or fixed batch gets its input converted;
+    /// outputs of any number type become `f32`. Waits for a session when all are in use.
     ///
     /// # Errors
     /// [`ErrorKind::Inference`](crate::ErrorKind::Inference) when ONNX Runtime fails.

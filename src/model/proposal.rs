@@ -10,12 +10,12 @@ use crate::runtime::{Graph, GraphOptions, Mismatch, Signature, list};
 use crate::tensor::{Channels, Fit, Preprocess};
 
 impl Manifest {
-    /// A manifest to begin with for the graph at `path`, from its metadata or else from the names and shapes of its
-    /// inputs and outputs. Where those fit several tasks or formats, `task` and `format` decide. What a graph does not
-    /// say (names of kinds, scale, mean, how scores become probabilities) is a guess, for a person to check.
+    /// A starter manifest for the graph at `path`, from its metadata or else from the names and shapes of its inputs
+    /// and outputs. Where those fit several tasks or formats, `task` and `format` decide. What a graph does not say
+    /// (names of kinds, scale, mean, how scores become probabilities) is a guess, for a person to check.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a file that is no graph, and for a graph that fits several
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a file that is not a graph, and for a graph that fits several
     /// formats (they are listed) or none; [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) when there is no usable
     /// ONNX Runtime.
     pub fn propose(path: impl AsRef<Path>, task: Option<Task>, format: Option<Format>) -> Result<Self> {

@@ -169,7 +169,7 @@ mod tests {
     use crate::model::{Model, ModelOptions, Precision};
     use crate::runtime::{Outputs, Provider};
 
-    /// The outputs of a model on a picture of noise, bit for bit.
+    /// The outputs of a model on an image of noise, bit for bit.
     fn outputs(model: &Model) -> Vec<u32> {
         let Size { width, height } = model.manifest().input.size;
         let shape = (1, model.manifest().input.tensor_channels(), height as usize, width as usize);

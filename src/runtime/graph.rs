@@ -38,7 +38,7 @@ impl Graph {
     /// lie in the folder of `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for bytes that are no graph or that ONNX Runtime does not take,
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) for bytes that are not a graph or that ONNX Runtime does not take,
     /// [`ErrorKind::Provider`](crate::ErrorKind::Provider) when the provider cannot be used,
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the cache's folder cannot be written,
     /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for options that do not go together.
@@ -92,7 +92,7 @@ impl Graph {
         self.options.provider
     }
 
-    /// Whether parts of it run as other operators than the file has.
+    /// Whether parts of it run as operators other than those in the file.
     pub(crate) fn rewritten(&self) -> bool {
         self.rewritten
     }

@@ -27,7 +27,7 @@ enum Element {
     U8,
 }
 
-/// Inputs that have to be turned, in memory that is used again from run to run.
+/// Inputs that have to be turned, in memory reused from run to run.
 #[derive(Debug, Default)]
 pub(super) struct InputScratch {
     f32: Vec<f32>,
@@ -97,7 +97,7 @@ impl InputForm {
         self.batch
     }
 
-    /// The value for the graph. A batch that is smaller than the graph's fixed one is filled up with zeros.
+    /// The value for the graph. A batch that is smaller than the graph's fixed one is padded with zeros.
     pub(super) fn value<'v>(
         &self,
         input: ArrayView4<'v, f32>,
@@ -129,7 +129,7 @@ impl InputForm {
     }
 }
 
-/// `values`, and zeros up to `size`, in a buffer that is used again.
+/// `values`, and zeros up to `size`, in a reused buffer.
 fn fill<T: Copy + Default>(buffer: &mut Vec<T>, values: impl Iterator<Item = T>, size: usize) -> &[T] {
     buffer.clear();
     buffer.extend(values);

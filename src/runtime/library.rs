@@ -27,10 +27,10 @@ struct Loaded {
     info: RuntimeInfo,
 }
 
-/// ONNX Runtime allows one environment a process, and it has to outlive every session.
+/// ONNX Runtime allows one environment per process, and it has to outlive every session.
 static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 
-/// Finds and loads ONNX Runtime's shared library, once a process; [`Model::load`](crate::Model::load) calls it with
+/// Finds and loads ONNX Runtime's shared library, once per process; [`Model::load`](crate::Model::load) calls it with
 /// `None`. The first that can be used of:
 ///
 /// 1. `path`, if given, and nothing else;

@@ -4,14 +4,14 @@
 use super::signature::Mismatch;
 use super::wire::{Field, fields, push, push_number, push_text};
 
-/// Refuses bytes that are no whole ONNX model, and says what they are where that can be told.
+/// Refuses bytes that are not a whole ONNX model, and says what they are where that is known.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Mismatch> {
     let refused = |found: String| Err(Mismatch::new("an ONNX model (.onnx)", found));
     if let Some(other) = other_kind(bytes) {
         return refused(format!("{other}, {} bytes", bytes.len()));
     }
     let Some(parts) = fields(bytes) else {
-        return refused(format!("{} bytes that are none, or one that was cut off", bytes.len()));
+        return refused(format!("{} bytes that are not one, or a truncated one", bytes.len()));
     };
     match parts.iter().filter(|part| part.number == number::GRAPH).count() {
         1 => Ok(()),
@@ -19,7 +19,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Mismatch> {
     }
 }
 
-/// What a file is that people take for an ONNX model, told by its first bytes.
+/// What a file mistaken for an ONNX model is, by its first bytes.
 fn other_kind(bytes: &[u8]) -> Option<&'static str> {
     let starts: [(&[u8], &str); 10] = [
         (b"version https://git-lfs", "a Git LFS pointer, whose file was not fetched"),
@@ -130,7 +130,7 @@ pub(super) fn opset(model: &[Field<'_>]) -> Option<i64> {
 }
 
 impl Node {
-    /// `None` for bytes that are no node.
+    /// `None` for bytes that are not a node.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut node = Node::default();
         for field in fields(bytes)? {
@@ -188,7 +188,7 @@ impl Node {
 }
 
 impl Attribute {
-    /// `None` for bytes that are no attribute.
+    /// `None` for bytes that are not an attribute.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut attribute = Attribute::default();
         for field in fields(bytes)? {
@@ -223,7 +223,7 @@ impl Attribute {
 }
 
 impl Tensor {
-    /// `None` for bytes that are no tensor.
+    /// `None` for bytes that are not a tensor.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut tensor = Tensor::default();
         for field in fields(bytes)? {
@@ -325,7 +325,7 @@ mod tests {
             (b"\x18\0\0\0ORTM\0\0", "ONNX Runtime's own format"),
             (b"\x1c\0\0\0TFL3\0\0", "TensorFlow Lite"),
             (b"{\"error\": \"not found\"}", "a JSON file"),
-            (b"\x08", "cut off"),
+            (b"\x08", "truncated"),
             (b"\x08\x07", "0 graphs"),
         ] {
             assert!(found(bytes).contains(says), "{}", found(bytes));
@@ -333,6 +333,6 @@ mod tests {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/pcb/model.onnx");
         let whole = std::fs::read(path).unwrap();
         assert_eq!(check(&whole), Ok(()));
-        assert!(found(&whole[..whole.len() - 1]).contains("cut off"));
+        assert!(found(&whole[..whole.len() - 1]).contains("truncated"));
     }
 }

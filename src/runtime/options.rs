@@ -13,9 +13,9 @@ pub struct GraphOptions {
     /// the CPU.
     pub device: u32,
     /// Lets the CPU run the operators that the provider does not have. Default `false`: a graph with such an operator
-    /// is refused. It means nothing where the CPU is the provider.
+    /// is refused. Without effect where the CPU is the provider.
     pub share_with_cpu: bool,
-    /// Folder that keeps the optimised graph for the next time, made when it is missing. Default: none, the graph is
+    /// Folder that keeps the optimised graph for the next time, created when missing. Default: none, the graph is
     /// optimised whenever it is loaded. A file in it is used only by the same ONNX Runtime on the same kind of
     /// processor for the same graph; see `docs/PROVIDERS.md`.
     pub cache: Option<PathBuf>,

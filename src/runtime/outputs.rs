@@ -6,7 +6,7 @@ use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType 
 
 use super::input::InputScratch;
 
-/// What a graph returned, in memory that is used again from run to run. Numbers of any type are `f32` here.
+/// What a graph returned, in memory reused from run to run. Numbers of any type are `f32` here.
 #[derive(Debug, Default)]
 pub struct Outputs {
     /// Names of the graph's outputs, in its order.

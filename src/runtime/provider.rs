@@ -12,15 +12,15 @@ use super::options::GraphOptions;
 use crate::error::{Error, Result};
 
 /// What runs the graph: ONNX Runtime's execution provider. All but [`Provider::Cpu`] need the Cargo feature of the same
-/// name, an ONNX Runtime that was built with them, and their own drivers and libraries. One that was asked for and
-/// cannot be used is an [`ErrorKind::Provider`](crate::ErrorKind::Provider); the CPU never takes its place.
+/// name, an ONNX Runtime that was built with them, and their own drivers and libraries. A requested one that cannot be
+/// used is an [`ErrorKind::Provider`](crate::ErrorKind::Provider); the CPU never takes its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Provider {
-    /// `cpu`: ONNX Runtime's own kernels, one thread a session.
+    /// `cpu`: ONNX Runtime's own kernels, one thread per session.
     #[default]
     Cpu,
-    /// `cuda`: NVIDIA, cuDNN. TF32 is off, for its 10 bits of fraction would break the promise that results do not
+    /// `cuda`: NVIDIA, cuDNN. TF32 is off, since its 10 bits of fraction would break the promise that results do not
     /// depend on the batch.
     Cuda,
     /// `tensorrt`: NVIDIA, TensorRT; what it does not have runs through CUDA on the same device.
@@ -57,9 +57,9 @@ impl Provider {
         if self == Provider::Cpu { 1 } else { 8 }
     }
 
-    /// Sessions for so many worker threads. On the CPU a session is a thread's work. Elsewhere the device does the work
-    /// and its memory holds a copy of the weights a session: two of them, so that one runs while the input of the other
-    /// is copied, and the threads take turns.
+    /// Sessions for this many worker threads. On the CPU a session is a thread's work. Elsewhere the device does the
+    /// work and its memory holds one copy of the weights per session: two of them, so that one runs while the input of
+    /// the other is copied, and the threads take turns.
     pub(crate) fn sessions(self, threads: usize) -> usize {
         if self == Provider::Cpu { threads } else { threads.min(2) }
     }

@@ -45,7 +45,7 @@ impl<'m> Field<'m> {
     }
 }
 
-/// The fields of a message in order; `None` for bytes that are no message, or one that was cut off.
+/// The fields of a message in order; `None` for bytes that are not a message, or one that was cut off.
 pub(super) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut rest = message;
     let mut fields = Vec::new();

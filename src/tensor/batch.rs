@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::geometry::{Placement, Region, Size};
 
-/// A model's input tensor `[N, C, H, W]` that is filled frame by frame, or part by part of frames, and used again and
-/// again. [`Manifest::batch`](crate::Manifest::batch) makes the one that a model is fed from.
+/// A model's input tensor `[N, C, H, W]` that is filled frame by frame, or part by part of frames, and reused.
+/// [`Manifest::batch`](crate::Manifest::batch) makes the one that a model is fed from.
 pub struct Batch {
     writer: Writer,
     tensor: Array4<f32>,
@@ -16,7 +16,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Room for `capacity` frames that go through no step. It grows when more are pushed.
+    /// Room for `capacity` frames that go through no steps. It grows when more are pushed.
     pub fn new(config: &Preprocess, capacity: usize) -> Self {
         let (width, height) = (config.size.width as usize, config.size.height as usize);
         Batch {
@@ -43,12 +43,12 @@ impl Batch {
         self.placements.is_empty()
     }
 
-    /// Takes all frames out; the memory stays.
+    /// Removes all frames; the memory stays.
     pub fn clear(&mut self) {
         self.placements.clear();
     }
 
-    /// Whether the frame's input is of the size of those that are in it. It always is, unless the manifest says fit
+    /// Whether the frame's input has the size of those already in it. It always has, unless the manifest says fit
     /// `source` or a `stride`.
     pub fn takes(&self, frame: &Frame<'_>) -> bool {
         self.takes_region(frame, Region::whole(frame.size()))
@@ -70,12 +70,12 @@ impl Batch {
         self.push_region(frame, reference, Region::whole(frame.size()))
     }
 
-    /// Preprocesses a part of a frame, with the same part of its reference, into the next place: as if the part were a
-    /// picture of its own. Nothing is copied before it is resized.
+    /// Preprocesses a part of a frame, with the same part of its reference, into the next place: as if the part were an
+    /// image of its own. Nothing is copied before it is resized.
     ///
     /// # Errors
     /// As [`push`](Self::push), and [`ErrorKind::Argument`](crate::ErrorKind::Argument) when the part has no pixel or
-    /// lies outside of the frame.
+    /// lies outside the frame.
     pub fn push_region(&mut self, frame: &Frame<'_>, reference: Option<&Frame<'_>>, region: Region) -> Result<()> {
         if !region.is_in(frame.size()) {
             let Region { x, y, size } = region;

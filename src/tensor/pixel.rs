@@ -157,7 +157,7 @@ impl Level for f32 {
     }
 }
 
-/// Takes the rows of a resized picture.
+/// Takes the rows of a resized image.
 pub(super) trait Sink {
     /// Rows of one channel, from row `y` on, one after the other; most often a single one.
     fn rows<V: Level>(&mut self, y: usize, channel: usize, values: &[V]);

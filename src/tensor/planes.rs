@@ -6,10 +6,10 @@ use super::preprocess::{Channels, Preprocess};
 use crate::frame::PixelFormat;
 use crate::geometry::Placement;
 
-/// The planes of one frame in the tensor, which rows of its resized picture go into.
+/// The planes of one frame in the tensor, which rows of its resized image go into.
 pub(super) struct Planes<'a> {
     at: &'a Placement,
-    /// The channel of the picture that goes into each plane.
+    /// The channel of the image that goes into each plane.
     channels: [usize; 3],
     white: f32,
     norms: [Norm; 3],
@@ -17,7 +17,7 @@ pub(super) struct Planes<'a> {
 }
 
 impl<'a> Planes<'a> {
-    /// The planes `out` for a picture that lies `at` this place in them, of this format and white.
+    /// The planes `out` for an image that lies `at` this place in them, of this format and white.
     pub(super) fn new(
         config: &Preprocess,
         at: &'a Placement,
@@ -35,7 +35,7 @@ impl<'a> Planes<'a> {
         Planes { at, channels, white: f32::from(white), norms, out }
     }
 
-    /// Fills the rows that the picture does not reach, and tells which rows of the picture lie in the tensor.
+    /// Fills the rows that the image does not reach, and tells which rows of the image lie in the tensor.
     pub(super) fn pad(&mut self) -> Range<usize> {
         let (width, height) = (self.at.model().width as usize, i64::from(self.at.model().height));
         let (top, bottom) = (self.at.offset().1, self.at.offset().1 + i64::from(self.at.resized().height));

@@ -13,7 +13,7 @@ use crate::geometry::{Size, height_width};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Preprocess {
-    /// Size of the model's input, in a manifest as `[height, width]`. With fit `source`, of an input that is typical.
+    /// Size of the model's input, in a manifest as `[height, width]`. With fit `source`, a typical size.
     #[serde(with = "height_width")]
     pub size: Size,
     /// Channels and their order. Default `rgb`.
@@ -31,8 +31,9 @@ pub struct Preprocess {
     /// Resampling kernel. Default `bilinear`.
     #[serde(default)]
     pub resize: Kernel,
-    /// Whether `bilinear` and `bicubic` widen their kernel when they shrink a picture, as PIL and torchvision do and
-    /// OpenCV does not. Default `true`. The other kernels do not look at it.
+    /// Whether `bilinear` and `bicubic` widen their kernel when they shrink an image, as PIL and torchvision do and
+    /// OpenCV does not. Default `true`. The other kernels are named for what they do: those of PIL and torchvision
+    /// always widen, and `false` beside them is refused.
     #[serde(default = "yes")]
     pub antialias: bool,
     /// Gray value around a letterboxed frame, 0 to 255. Default 114.
@@ -52,7 +53,7 @@ pub struct Preprocess {
     /// [`Frame::white`](crate::Frame::white).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub white: Option<u16>,
-    /// Whether the defect-free template follows as a second set of channels. Default `false`.
+    /// Whether the reference follows as a second set of channels. Default `false`.
     #[serde(default)]
     pub reference: bool,
 }
@@ -136,7 +137,7 @@ impl Preprocess {
         let channels = self.channels.count();
         let Size { width, height } = self.size;
         if !(1..=16_384).contains(&height) || !(1..=16_384).contains(&width) {
-            return Some(format!("size: expected 1 to 16384 pixels a side, found [{height}, {width}]"));
+            return Some(format!("size: expected 1 to 16384 pixels per side, found [{height}, {width}]"));
         }
         for (name, values) in [("mean", &self.mean), ("std", &self.std)] {
             if values.len() != 1 && values.len() != channels {
@@ -156,6 +157,14 @@ impl Preprocess {
             if stride == 0 || height % stride != 0 || width % stride != 0 {
                 return Some(format!("stride: expected a divisor of the size [{height}, {width}], found {stride}"));
             }
+        }
+        let pillow = matches!(
+            self.resize,
+            Kernel::PillowBilinear | Kernel::PillowBicubic | Kernel::TorchvisionBilinear | Kernel::TorchvisionBicubic
+        );
+        if pillow && !self.antialias {
+            let kernels = "`bilinear` or `bicubic`";
+            return Some(format!("antialias: expected true, or a kernel that can do without ({kernels}), found false"));
         }
         if self.white == Some(0) {
             return Some("white: expected 1 to 65535, found 0".to_owned());

@@ -15,7 +15,7 @@ pub(super) struct Writer {
     scratch: Scratch,
 }
 
-/// Memory of one worker that is used again from frame to frame.
+/// One worker's memory, reused from frame to frame.
 #[derive(Default)]
 struct Scratch {
     /// One for each step.

@@ -160,7 +160,7 @@ def deeppcb(name, images, confidence):
         scores, matches, truths_all = [], [], 0
         for truths, detections in images:
             truths = [box for k, box, _ in truths if k == number]
-            # As a detector writes them: the surest first.
+            # As a detector writes them: most confident first.
             detections = sorted((d for d in detections if d[0] == number), key=lambda d: -d[2])
             free = [True] * len(detections)
             for truth in truths:

@@ -165,14 +165,14 @@ impl Numbers {
             |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.low, s.high);
         writeln!(out, "model            {model}, {} threads, batch {}, {}", self.threads, self.batch, self.provider)?;
         writeln!(out, "images           {}, {} rounds: median (lowest to highest)", self.images, self.rounds)?;
-        writeln!(out, "images a second  {}", spread(&self.images_per_s, 1))?;
+        writeln!(out, "images/s         {}", spread(&self.images_per_s, 1))?;
         writeln!(
             out,
             "limit            {}  threads / (decoding + model), each alone",
             spread(&self.limit_images_per_s, 1)
         )?;
         writeln!(out, "efficiency       {}", spread(&self.efficiency, 3))?;
-        writeln!(out, "ms an image*core {:.2}", self.ms_per_image_core)?;
+        writeln!(out, "ms/image*core    {:.2}", self.ms_per_image_core)?;
         let stages = [
             ("one panel, ms", &self.single_ms),
             ("  decode", &self.ms.decode),

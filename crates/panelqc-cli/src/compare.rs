@@ -9,9 +9,9 @@ use super::output::write_json;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Numbers of the current model, from `panelqc eval --json`.
+    /// Result of `panelqc eval --json` of the current model.
     a: PathBuf,
-    /// Numbers of the candidate, on the same panels.
+    /// That of the candidate, on the same panels.
     b: PathBuf,
     /// The number that decides [default: the F-score where both detect, otherwise the accuracy].
     #[arg(long, value_name = "NAME")]

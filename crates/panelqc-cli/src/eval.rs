@@ -129,7 +129,7 @@ fn inspected(args: &Args) -> Result<Measured, Failure> {
 fn stored(args: &Args, file: &Path) -> Result<Measured, Failure> {
     let (model, policy) = args.engine.info()?;
     let samples = args.data.samples(&model.manifest)?;
-    let mut setup = Trace::new(model.sha256, model.manifest_sha256);
+    let mut setup = Trace::new(model.sha256, model.manifest_sha256).with_files(model.files);
     setup.policy = policy.as_ref().and_then(Policy::sha256).map(Into::into);
     let records = read_results(file, &samples, &setup)?;
 
@@ -222,13 +222,13 @@ fn print(e: &Evaluation, engine: Option<(usize, usize)>) -> std::io::Result<()> 
     if let Some(ms) = e.ms {
         writeln!(
             out,
-            "ms an image     median {:.1}, p95 {:.1}, p99 {:.1} (model {:.1})",
+            "ms per image    median {:.1}, p95 {:.1}, p99 {:.1} (model {:.1})",
             ms.total.p50, ms.total.p95, ms.total.p99, ms.infer.p50
         )?;
     }
     match e.images_per_s.zip(engine) {
         Some((rate, (threads, batch))) => {
-            writeln!(out, "images a second {rate:.1} ({threads} threads, batch {batch})")
+            writeln!(out, "images/s        {rate:.1} ({threads} threads, batch {batch})")
         }
         None => Ok(()),
     }

@@ -182,7 +182,7 @@ impl Tally {
             .collect();
         let before = if earlier > 0 { format!(" ({earlier} more were done before)") } else { String::new() };
         eprintln!(
-            "{panels} panels in {seconds:.1} s ({:.1}/s){before}: {}, {} not inspected (sent to review)",
+            "{panels} panels in {seconds:.1} s ({:.1}/s){before}: {}, {} failed (sent to review)",
             panels as f64 / seconds.max(1e-9),
             verdicts.join(", "),
             self.errors

@@ -15,7 +15,7 @@ use super::page::pictures_again;
 /// Format of the results.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum OutputFormat {
-    /// JSON lines: one object per panel.
+    /// One JSON object per panel, one per line.
     Jsonl,
     /// One row per defect.
     Csv,
@@ -65,7 +65,7 @@ pub(super) fn reading(path: &Path, source: io::Error) -> Error {
     Error::io("reading", path)(source)
 }
 
-/// Writes one JSON object, for people and programs.
+/// Writes one JSON object, for people and for programs.
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)? + "\n";
     Ok(fs::write(path, text).map_err(|e| writing(path, e))?)

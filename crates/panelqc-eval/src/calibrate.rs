@@ -169,7 +169,7 @@ fn no_rules(manifest: &Manifest) -> String {
     let confidence = manifest.output.confidence;
     let name = toml_edit::Value::from(manifest.name.as_str());
     format!(
-        "schema = 1\nname = {name}\n\n[default]\nreview = {confidence}   # a defect with at least this confidence sends \
-         the panel to review\nfail = {confidence}   # a defect with at least this confidence fails the panel\n"
+        "schema = 1\nname = {name}\n\n[default]\nreview = {confidence}   # a defect with at least this confidence sends the panel \
+         to review\nfail = {confidence}   # a defect with at least this confidence fails the panel\n"
     )
 }

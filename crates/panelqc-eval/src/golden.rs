@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Golden images of a model package: images with the tensors that they become and the defects found on them. Replaying
 /// them tells whether a deployed model still does what it did where it was made.
 ///
-/// In the folder that `[golden] folder` of the manifest names: the images; `golden.jsonl`, one line per image; and
-/// `tensors.safetensors`, one `f32` tensor `[C, H, W]` per image, under the image's name. The training pipeline may
-/// write the tensors instead (`safetensors.numpy.save_file`): the replay then compares with those.
+/// In the folder that `[golden] folder` of the manifest names: the pictures; `golden.jsonl`, one line per picture; and
+/// `tensors.safetensors`, an `f32` tensor `[C, H, W]` a picture under the picture's name. The tensors may as well be
+/// written by the training pipeline (`safetensors.numpy.save_file`): then the replay compares with that.
 #[derive(Debug)]
 pub struct Golden {
     folder: PathBuf,

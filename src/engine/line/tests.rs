@@ -73,7 +73,7 @@ fn what_a_later_version_adds_is_left_out() {
     let later = OK
         .replacen(r#""status""#, r#""line":{"a":[1]},"status""#, 1)
         .replacen(r#""kind""#, r#""depth":0.5,"kind""#, 1)
-        .replacen(r#""manifest""#, r#""files":[],"manifest""#, 1)
+        .replacen(r#""manifest""#, r#""plans":[],"manifest""#, 1)
         .replacen(r#""infer""#, r#""wait":1,"infer""#, 1);
     assert_eq!(read(&later)[0], read(OK)[0]);
     let code = FAILED.replacen(r#""error":"#, r#""code":"novel","error":"#, 1);

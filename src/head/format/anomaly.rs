@@ -2,7 +2,7 @@
 //!
 //! * a map `[B, 1, h, w]` or `[B, h, w]`, and a score `[B]` or `[B, 1]`; where there is no score, the map's highest
 //!   number is it;
-//! * `normalize` in the manifest puts numbers of any scale on 0 to 1; anomalib 2 exports them on it.
+//! * `normalize` in the manifest maps numbers of any scale to 0 to 1; anomalib 2 exports them on that scale.
 //!
 //! Where the map reaches `pixel_threshold`, connected pixels (by sides or corners) of at least `min_area` are one
 //! defect, whose confidence is the highest number in it. The frame's score decides: below `confidence` no region is

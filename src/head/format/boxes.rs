@@ -77,13 +77,13 @@ impl Head for Boxes {
         slot.finite(self.scores, &confidences)?;
         for (output, found) in [(self.labels, numbers.len()), (self.scores, confidences.len())] {
             if found != count {
-                return Err(slot.misshapen(output, format!("{count} numbers, one a box"), &[found]));
+                return Err(slot.misshapen(output, format!("{count} numbers, one per box"), &[found]));
             }
         }
         if let Some((output, masks)) = &masks {
             slot.finite(*output, masks)?;
             if masks.shape()[0] != count {
-                return Err(slot.misshapen(*output, format!("{count} masks, one a box"), masks.shape()));
+                return Err(slot.misshapen(*output, format!("{count} masks, one per box"), masks.shape()));
             }
         }
         let Proposals { views, candidates, score, maps, scratch, .. } = found;

@@ -111,7 +111,7 @@ mod tests {
     use crate::head::surface::SurfaceScratch;
     use crate::tensor::Preprocess;
 
-    /// The mask by way of the whole picture: every cell summed, all of them enlarged, and then cut.
+    /// The mask by way of the whole image: every cell summed, all of them enlarged, and then cut.
     fn whole(cells: &Weighted<'_>, threshold: f32, window: &Window, placement: &Placement) -> Mask {
         let grid = (cells.planes.shape()[1], cells.planes.shape()[2]);
         let mut numbers = Vec::new();

@@ -1,7 +1,7 @@
 //! What the formats with one row (or column) per proposal share. A proposal has the kind of its highest probability,
 //! the first where two are equal. With `M` mask coefficients behind its numbers, the mask of a proposal is where the
 //! prototypes `[B, M, h, w]`, weighted by them, are above `pixel_threshold` (as the logistic function of the sum),
-//! inside of its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is dropped, as Ultralytics does.
+//! inside its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is dropped, as Ultralytics does.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -154,7 +154,7 @@ impl<'a> Table<'a> {
         let numbers = if F::NUMBERS_AXIS == 0 { table.reversed_axes() } else { table };
         let before = F::numbers(context.kinds());
         if numbers.ncols() != before + masks {
-            let expected = format!("{} numbers a proposal", before + masks);
+            let expected = format!("{} numbers per proposal", before + masks);
             return Err(slot.misshapen(output, expected, numbers.shape()));
         }
         Ok(Table { numbers, slot: *slot, output, before })
@@ -202,7 +202,7 @@ pub(super) fn numbers(signature: &Signature, axis: usize, before: usize) -> Opti
     numbers.checked_sub(before + prototypes.unwrap_or(0))
 }
 
-/// Names to begin with for the kinds of such proposals.
+/// Starter names for the kinds of such proposals.
 pub(super) fn starter_kinds(signature: &Signature, axis: usize, before: usize) -> Option<Vec<Kind>> {
     numbered(numbers(signature, axis, before)?)
 }

@@ -1,6 +1,6 @@
 //! Format `yolo-obb` `[B, 4 + K + 1, N]`: as `yolo`, and the angle from x towards y in radians.
 //!
-//! One number more than `yolo` is as well a kind that the manifest forgot: it is never guessed.
+//! One number more than `yolo` could also be a kind that the manifest lacks, so it is never guessed.
 
 use super::rows::{Form, Table, find};
 use crate::error::Result;

@@ -23,8 +23,8 @@ impl Policy {
         Policy::builder(name, limits).build()
     }
 
-    /// A policy that is written in code: a name for people, and the limits for kinds that have no other ones. What it
-    /// says is what the same policy says that is read from TOML; [`to_toml`](Self::to_toml) gives that file.
+    /// A policy written in code: a name for people, and the limits for kinds without limits of their own. It judges as
+    /// the same policy read from TOML does; [`to_toml`](Self::to_toml) gives that file.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -63,7 +63,8 @@ impl Policy {
 }
 
 impl PolicyBuilder {
-    /// SHA-256, in hexadecimal, of the graph of the model that it is for: any other one is refused. Default: any model.
+    /// SHA-256, in hexadecimal, of the graph of the model that it is for: any other model is refused. Default: any
+    /// model.
     pub fn model(mut self, sha256: impl Into<String>) -> Self {
         self.draft.model = Some(sha256.into());
         self
@@ -76,27 +77,27 @@ impl PolicyBuilder {
         self
     }
 
-    /// Limits for a kind of its own. Default: those for all.
+    /// Limits for one kind. Default: those for all.
     pub fn kind(mut self, kind: impl Into<Kind>, limits: Limits) -> Self {
         self.draft.kinds.push((kind.into(), limits));
         self
     }
 
-    /// Sends a defect of a kind that the policy does not name to review from this confidence on, in `0..=1`; none
-    /// fails the panel. Default: the limits for all kinds go for these too.
+    /// Sends a defect of a kind that the policy does not name to review from this confidence on, in `0..=1`; none fails
+    /// the panel. Default: the limits for all kinds apply to these too.
     pub fn unknown(mut self, review: f32) -> Self {
         self.draft.unknown = Some(review);
         self
     }
 
-    /// A part of the frame for rules to speak of. Default: none.
+    /// A part of the frame for rules to refer to. Default: none.
     pub fn zone(mut self, zone: Zone) -> Self {
         self.draft.zones.push(zone);
         self
     }
 
-    /// A rule after those that are there: the first on single defects that matches a defect decides about it.
-    /// Default: none.
+    /// A rule after those already there: the first on single defects that matches a defect decides about it. Default:
+    /// none.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.draft.rules.push(rule);
         self
@@ -105,8 +106,8 @@ impl PolicyBuilder {
     /// The policy.
     ///
     /// # Errors
-    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with everything that cannot be meant, by the name of the rule or zone:
-    /// what [`Policy::parse`] refuses.
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with everything that makes no sense, by the name of the rule or
+    /// zone: what [`Policy::parse`] refuses.
     pub fn build(mut self) -> Result<Policy> {
         // In the order that they have in a file: an area of several zones is the same number then.
         self.draft.kinds.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -13,7 +13,7 @@ use crate::judge::verdict::Verdict;
 /// More rules than anybody writes; it bounds the work of comparing them.
 const MOST_RULES: usize = 1000;
 
-/// What a policy says, before anybody has looked whether that can be meant.
+/// What a policy says, before it is checked for sense.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
     pub(super) name: String,
@@ -59,7 +59,7 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    /// Says that a part stands on a line, from 1, of the policy's file.
+    /// Records the line, from 1, of a part in the policy's file.
     pub(super) fn place(&mut self, part: Part, line: usize) {
         self.lines.insert(part, line);
     }

@@ -96,7 +96,8 @@ impl Policy {
     /// Reads a policy file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read, [`ErrorKind::Policy`](crate::ErrorKind::Policy) as [`Policy::parse`].
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read,
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) as [`Policy::parse`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
@@ -106,9 +107,9 @@ impl Policy {
     /// Reads a policy from the text of the file `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with the line of each mistake: an unknown key, another schema, limits that are not
-    /// `0 <= review <= fail <= 1`, a limit in millimetres without `pixel_pitch_mm`, an empty range, a zone that is
-    /// empty, crosses itself, is not defined or not used, a rule that an earlier one leaves nothing to or that
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with the line of each mistake: an unknown key, another schema,
+    /// limits that are not `0 <= review <= fail <= 1`, a limit in millimetres without `pixel_pitch_mm`, an empty range,
+    /// a zone that is empty, crosses itself, is not defined or not used, a rule that an earlier one covers or that
     /// contradicts another one, a guarantee for other rules.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let (draft, problems) = read(text, path)?;

@@ -35,7 +35,7 @@ use crate::model::Model;
 ///
 /// Rules come before these limits. They are tried in their order; the first one on single defects that matches a defect
 /// decides about it, and the panel gets the worst of all verdicts. A rule with `count`, `density_*`, `area_share` or
-/// `distance_*` decides about the panel from all the defects that match it, but for those that a rule before it waived.
+/// `distance_*` decides about the panel from all the defects that match it, except those that an earlier rule waived.
 /// Display glass, where a scratch matters by its length and by where it lies:
 ///
 /// ```
@@ -101,7 +101,7 @@ use crate::model::Model;
 /// # }
 /// ```
 ///
-/// `docs/POLICY.md` explains every key. What cannot be meant is refused when the policy is read, with its line:
+/// `docs/POLICY.md` explains every key. What makes no sense is refused when the policy is read, with its line:
 ///
 /// ```
 /// # let text = r#"
@@ -203,7 +203,7 @@ impl Policy {
         self.guarantee.as_ref()
     }
 
-    /// Side of a pixel on the panel in millimetres; `None` while the policy does not declare it.
+    /// Side of a pixel on the panel in millimetres; `None` when the policy does not declare it.
     pub fn pixel_pitch_mm(&self) -> Option<f64> {
         self.pixel_pitch_mm
     }
@@ -219,7 +219,7 @@ impl Policy {
         }
     }
 
-    /// The least confidence at which a defect of this kind can have a part in a verdict.
+    /// The lowest confidence at which a defect of this kind can affect a verdict.
     pub fn floor(&self, kind: &Kind) -> f32 {
         // A rule that waives single defects changes nothing about those that pass anyway.
         let matters = |rule: &&Rule| rule.covers(kind) && (rule.verdict != Verdict::Pass || !rule.is_single());
@@ -232,7 +232,7 @@ impl Policy {
         self.unknown.is_some() && !self.named.iter().any(|(named, _)| named == kind)
     }
 
-    /// Refuses a policy that was made for another model or speaks of kinds that the model does not have.
+    /// Refuses a policy that was made for another model or names kinds that the model does not have.
     ///
     /// # Errors
     /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with what was expected and what the model has.

@@ -75,10 +75,10 @@ impl Piece {
 }
 
 impl Policy {
-    /// The rules and tables of limits that can never have a part in a verdict, because the rules before them *together*
-    /// match all that they do: one sentence each, with the line where the policy has a file. Verdicts follow the rules
-    /// all the same, but somebody may have meant something else. (What one rule alone leaves nothing to is refused when
-    /// the policy is read or built.)
+    /// The rules and tables of limits that can never affect a verdict, because the rules before them *together* match
+    /// all that they match: one sentence each, with the line where the policy has a file. Such a policy is valid, but
+    /// may not be what its author meant. (A rule that a single earlier rule covers is refused when the policy is read
+    /// or built.)
     ///
     /// It may take a second for hundreds of rules that overlap in many ways; what is not proven by then is not named.
     ///

@@ -13,7 +13,8 @@ pub(super) enum Quantity {
     Distance,
 }
 
-/// What a rule wants of a quantity: from `at_least`, included, to `below`, not included. A range is one:
+/// The values of a quantity that a rule is about: from `at_least` (included) to `below` (not included). A Rust range
+/// converts into it:
 ///
 /// ```
 /// use panelqc::Bounds;
@@ -25,9 +26,9 @@ pub(super) enum Quantity {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Bounds {
-    /// The least value, in the unit of the limit. Default: none.
+    /// The lowest value, in the unit of the limit. Default: none.
     pub at_least: Option<f64>,
-    /// The value that is too much, in the unit of the limit. Default: none.
+    /// The first value that is too high, in the unit of the limit. Default: none.
     pub below: Option<f64>,
 }
 
@@ -146,7 +147,7 @@ impl Limit {
 }
 
 impl Bounds {
-    /// From `value` on.
+    /// At least `value`.
     pub const fn at_least(value: f64) -> Self {
         Bounds { at_least: Some(value), below: None }
     }
@@ -163,8 +164,8 @@ impl Bounds {
         self
     }
 
-    /// Whether a value is inside. What differs from a bound by a billionth of it is taken for equal: a length in
-    /// millimetres is a product, whose last digit is rounding.
+    /// Whether a value is inside. A value within a billionth of a bound counts as equal to it: a length in millimetres
+    /// is a product, whose last digit is rounding.
     pub(super) fn contain(self, value: f64) -> bool {
         self.at_least.is_none_or(|bound| reaches(value, bound)) && self.below.is_none_or(|bound| !reaches(value, bound))
     }

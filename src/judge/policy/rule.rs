@@ -7,8 +7,8 @@ use super::quantity::{Bounds, Limit, Quantity};
 use crate::defect::Kind;
 use crate::judge::verdict::Verdict;
 
-/// One of the rules of a [`Policy`](crate::Policy): which defects it is about, and what becomes of a panel that has
-/// them. It matches the defects that fit all that it says; what it does not say is not asked for.
+/// One of the rules of a [`Policy`](crate::Policy): which defects it is about, and the verdict on a panel that has
+/// them. It matches the defects that meet all its conditions; what it leaves open is not checked.
 ///
 /// ```
 /// use panelqc::{Rule, Severity, Verdict};
@@ -28,9 +28,9 @@ pub struct Rule {
     pub(super) kinds: Option<Vec<Kind>>,
     /// Names of zones of the policy; anywhere when `None`.
     pub(super) zones: Option<Vec<String>>,
-    /// What each defect has to be like.
+    /// Conditions on each defect.
     pub(super) limits: Vec<Limit>,
-    /// What all of them together have to be like; a rule on single defects has none.
+    /// Conditions on all of them together; a rule on single defects has none.
     pub(super) group: Vec<Limit>,
     pub(super) severity: Option<Severity>,
 }
@@ -76,7 +76,7 @@ impl Rule {
         self
     }
 
-    /// How bad such a defect is, shown in the reason. Default: not said.
+    /// How bad such a defect is, shown in the reason. Default: none.
     #[must_use]
     pub fn severity(mut self, severity: Severity) -> Self {
         self.severity = Some(severity);
@@ -163,8 +163,8 @@ impl Rule {
     }
 
     /// Gap in pixels between two such defects on the same frame, 0 where they touch: `..6.0` in a rule that reviews or
-    /// fails, `6.0..` in one that passes. Other limits on the group then go over the defects that have another one so
-    /// near. Default: any.
+    /// fails, `6.0..` in one that passes. Other limits on the group then count only the defects that have another one
+    /// this near. Default: any.
     #[must_use]
     pub fn distance_px(self, bounds: impl Into<Bounds>) -> Self {
         self.with(Quantity::Distance, false, bounds)
@@ -181,7 +181,7 @@ impl Rule {
         &self.name
     }
 
-    /// What it gives the panel.
+    /// The verdict that it gives the panel.
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }
@@ -212,7 +212,7 @@ impl Rule {
         self.limits.iter().find(|limit| limit.quantity == quantity)
     }
 
-    /// The least confidence that it states; without one it looks at defects from the review limit of their kind on.
+    /// The lowest confidence that it states; without one it looks at defects from the review limit of their kind on.
     pub(super) fn least_confidence(&self) -> Option<f64> {
         self.limit(Quantity::Confidence).and_then(|limit| limit.bounds.at_least)
     }

@@ -15,8 +15,8 @@ const LEAST_OVERLAP: f64 = 1e-3;
 pub(super) struct Shape(MultiPolygon);
 
 impl Shape {
-    /// The pixels of the mask where there is one, otherwise the oriented box, otherwise the box. A box without an area
-    /// is taken for one pixel wide, and one that is no box for the whole frame: it must not slip through.
+    /// The pixels of the mask where there is one, otherwise the oriented box, otherwise the box. A box without area
+    /// counts as one pixel wide, and an invalid box as the whole frame: it must not slip through.
     pub(super) fn of(defect: &Defect, size: Size) -> Self {
         if let Some(mask) = defect.mask.as_ref().filter(|mask| mask.area() > 0) {
             let line = |ring: crate::geometry::Polygon| {

@@ -2,7 +2,7 @@ use geo::{Area, BooleanOps, BoundingRect, ConvexHull, MultiPolygon, Polygon, Rec
 
 use crate::geometry::{PixelBox, Size};
 
-/// A part of a frame that rules of a [`Policy`](crate::Policy) speak of. Points are pixels of the source image: origin
+/// A part of a frame that rules of a [`Policy`](crate::Policy) refer to. Points are pixels of the source image: origin
 /// top left, x right, y down.
 ///
 /// ```
@@ -143,7 +143,7 @@ impl Margin {
     }
 }
 
-/// The polygon through `points`, or why it is none.
+/// The polygon through `points`, or why it is not one.
 fn polygon(points: &[[f64; 2]]) -> Result<Polygon, String> {
     if points.iter().flatten().any(|v| !v.is_finite()) {
         return Err("expected a polygon of finite numbers".to_owned());

@@ -27,7 +27,7 @@ fn run(graph: &[u8], path: &Path) -> Vec<Vec<f32>> {
     let mut session = session::open(graph, path, &GraphOptions::default(), Optimise::Now, None).unwrap();
     let names: Vec<String> = session.outputs().iter().map(|output| output.name().to_owned()).collect();
     let shape = session.inputs()[0].dtype().tensor_shape().unwrap();
-    // Where a side is free: one picture, and one of 64x64.
+    // Where a side is free: one image, and one of 64x64.
     let free = [1, 8, 64, 64];
     let shape: Vec<usize> = shape.iter().zip(free).map(|(&side, free)| side.try_into().unwrap_or(free)).collect();
     let mut noise = fastrand::Rng::with_seed(7);

@@ -1,6 +1,6 @@
-//! Resampling kernels, one a file or a folder: its tables, its loop in plain code, and where that is too slow, the same
+//! Resampling kernels, one per file or folder: its tables, its loop in plain code, and where that is too slow, the same
 //! loop in vector instructions beside it. A new kernel is its file and its registration here: a variant of [`Kernel`],
-//! a field of [`Resize`] for what it uses again, and an arm of [`Resize::run`]. The tests here hold every kernel.
+//! a field of [`Resize`] for what it reuses, and an arm of [`Resize::run`]. The tests here cover every kernel.
 
 use std::ops::Range;
 
@@ -21,8 +21,8 @@ use convolve::{Convolve, Filter, Recipe, Style};
 use linear::{Linear, Shares};
 use nearest::Nearest;
 
-/// Resampling kernel. Pixel centres lie at half coordinates. The kernels that are named after a library give what that
-/// library gives; the others are what they say.
+/// Resampling kernel. Pixel centres lie at half coordinates. A kernel named after a library gives that library's
+/// results; the others are what their names say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -36,8 +36,8 @@ pub enum Kernel {
     Bicubic,
     /// Mean over the covered area, parts of pixels by their share.
     Area,
-    /// PIL's `BILINEAR`, also torchvision's and Ultralytics' for pictures that PIL read: the kernel widens when it
-    /// shrinks a picture.
+    /// PIL's `BILINEAR`, also torchvision's and Ultralytics' for images that PIL read: the kernel widens when it
+    /// shrinks an image.
     PillowBilinear,
     /// PIL's `BICUBIC`, the same.
     PillowBicubic,
@@ -54,7 +54,7 @@ pub enum Kernel {
     OpencvArea,
 }
 
-/// Resizes pictures of one depth row by row, with tables and lines that are used again from picture to picture.
+/// Resizes images of one depth row by row, with tables and lines reused from image to image.
 #[derive(Default)]
 pub(super) struct Resize<T> {
     nearest: Nearest<T>,
@@ -104,7 +104,7 @@ impl<T: Sample> Resize<T> {
         }
     }
 
-    /// A picture that has the size already.
+    /// An image that already has the size.
     fn copy(&mut self, source: View<'_, T>, rows: Range<usize>, sink: &mut impl Sink) {
         let (width, channels) = (source.width(), source.channels());
         if channels == 1 {

@@ -1,8 +1,8 @@
 //! Steps of preprocessing before a frame is resized: the list `[[prepare]]` of a manifest, in its order.
 //!
 //! A step gets a view of the frame's samples and gives one back: the same rows with another white or a part of them,
-//! which copies nothing, or samples that it wrote into memory of its worker ([`SampleScratch`]), which is used again
-//! from frame to frame. A reference goes through the same steps as its frame.
+//! which copies nothing, or samples that it wrote into memory of its worker ([`SampleScratch`]), which is reused from
+//! frame to frame. A reference goes through the same steps as its frame.
 //!
 //! A new step is one file here, with its keys as a struct (`deny_unknown_fields`) that implements [`Prepare`], and two
 //! lines in this one: a variant of [`Step`], whose name in lower case is the step's name in a manifest, and an arm of
@@ -59,7 +59,7 @@ trait Prepare {
         true
     }
 
-    /// What becomes of a view. Samples that are written lie in `scratch`, none above white, and the region is the one
+    /// The view after this step. Samples that are written lie in `scratch`, none above white, and the region is the one
     /// that [`Prepare::region`] says.
     fn apply<'v>(&self, view: PixelView<'v>, scratch: &'v mut SampleScratch) -> Result<PixelView<'v>, Refused>;
 }
@@ -70,7 +70,7 @@ struct Refused {
     found: String,
 }
 
-/// Memory of one worker for samples that are written before a frame is resized, used again from frame to frame.
+/// Memory of one worker for samples that are written before a frame is resized, reused from frame to frame.
 #[derive(Default)]
 pub(super) struct SampleScratch {
     pub(super) eight: Vec<u8>,

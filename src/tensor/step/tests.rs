@@ -1,4 +1,4 @@
-//! Steps that change pixels, as later ones will: what they are given, and what becomes of what they give.
+//! Steps that change pixels, as later ones will: what they are given, and what is done with their results.
 
 use std::path::Path;
 

@@ -38,7 +38,7 @@ impl Prepare for White {
 /// The same samples with another white.
 pub(super) fn set(view: PixelView<'_>, white: u16) -> Result<PixelView<'_>, Refused> {
     if white > view.format().largest() {
-        // In 8 bits such a picture would be dark, or black, without a word.
+        // In 8 bits such an image would be dark, or black, without a word.
         let expected = format!("pixels of 16 bits (the manifest's white is {white})");
         return Err(Refused { expected, found: view.format().to_string() });
     }

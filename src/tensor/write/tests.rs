@@ -24,7 +24,7 @@ fn config(height: u32, width: u32, channels: Channels, fit: Fit) -> Preprocess {
     Preprocess { channels, fit, scale: 1.0, ..Preprocess::new(Size::new(width, height)) }
 }
 
-/// A picture with flat parts at black and at white, where kernels overshoot, and noise.
+/// An image with flat parts at black and at white, where kernels overshoot, and noise.
 fn picture(samples: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut random = move || {
@@ -42,7 +42,7 @@ fn picture(samples: usize, seed: u64) -> Vec<u8> {
         .collect()
 }
 
-/// The same picture at another depth.
+/// The same image at another depth.
 fn deepened(values: &[u8], format: PixelFormat) -> Vec<u16> {
     let white = u32::from(format.white());
     values.iter().map(|&value| ((u32::from(value) * white + 127) / 255) as u16).collect()
@@ -128,7 +128,7 @@ fn blue_first_is_red_first_reversed() {
     }
 }
 
-/// Every depth gives the levels of 8 bits, but for rounding: half a step where the picture is deepened, and one where a
+/// Every depth gives the levels of 8 bits, but for rounding: half a step where the image is deepened, and one where a
 /// kernel rounds to whole steps in each direction.
 #[test]
 fn every_depth_gives_the_levels_of_eight_bits() {

@@ -1,5 +1,6 @@
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -40,12 +41,28 @@ pub(super) fn load_average() -> Option<f64> {
     read("/proc/loadavg")?.split_whitespace().next()?.parse().ok()
 }
 
-/// A warning where other programs take a good part of the machine: then no figure here is worth keeping.
-pub(super) fn busy(load: Option<f64>, cores: usize) -> Option<String> {
-    let load = load?;
-    (load > 0.25 * cores as f64).then(|| {
-        format!("WARNING: load average {load:.2} on {cores} cores: this machine is busy, do not keep these figures")
-    })
+/// Share of the machine, in `0..=1`, that others use while this program sleeps for `wait`, with the time that a
+/// hypervisor took away. Unlike the load average it does not count what was built a minute ago. `None` but on Linux.
+pub(super) fn in_use(wait: Duration) -> Option<f64> {
+    let (busy, all) = ticks(&read("/proc/stat")?)?;
+    std::thread::sleep(wait);
+    let (busy_after, all_after) = ticks(&read("/proc/stat")?)?;
+    (all_after > all).then(|| busy_after.saturating_sub(busy) as f64 / (all_after - all) as f64)
+}
+
+/// Ticks of all cores since the start, busy and all, of `/proc/stat`: user, nice, system, idle, waiting for a disk, two
+/// kinds of interrupts, stolen. Guests are in the first two already.
+fn ticks(stat: &str) -> Option<(u64, u64)> {
+    let ticks = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+    let ticks: Vec<u64> = ticks.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let all: u64 = ticks.iter().sum();
+    Some((all - ticks.get(3)? - ticks.get(4)?, all))
+}
+
+/// A warning where other programs take a part of the machine: then no figure here is worth keeping.
+pub(super) fn busy(in_use: Option<f64>) -> Option<String> {
+    let in_use = in_use.filter(|&share| share > 0.05)?;
+    Some(format!("WARNING: other programs use {:.0} % of this machine: do not keep these figures", 100.0 * in_use))
 }
 
 fn read(file: &str) -> Option<String> {
@@ -69,9 +86,16 @@ mod tests {
 
     #[test]
     fn a_busy_machine_is_told() {
-        assert!(busy(Some(1.0), 2).is_some_and(|warning| warning.contains("1.00 on 2 cores")));
-        assert_eq!(busy(Some(0.2), 2), None);
-        assert_eq!(busy(None, 2), None);
+        assert!(busy(Some(0.12)).is_some_and(|warning| warning.contains("use 12 % of this machine")));
+        assert_eq!(busy(Some(0.01)), None);
+        assert_eq!(busy(None), None);
+    }
+
+    #[test]
+    fn stolen_time_is_busy_and_waiting_for_a_disk_is_not() {
+        assert_eq!(ticks("cpu  10 1 5 80 4 0 1 3 10 0\ncpu0 1 2\n"), Some((20, 104)));
+        assert_eq!(ticks("cpu  10 1 5\n"), None);
+        assert_eq!(ticks("intr 1"), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod spread;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
@@ -22,6 +22,9 @@ use self::setup::{MAIN_CASE, Setup, Subject};
 use self::spread::Spread;
 use super::{Failure, cargo, root, run as run_command};
 
+/// How long it is looked at what others use of the machine.
+const LOOK: Duration = Duration::from_secs(3);
+
 pub(super) fn run(args: &[String]) -> Result<(), Failure> {
     if let Some(("--criterion", rest)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return run_command(cargo()?.args(["bench", "--package", "panelqc"]).args(rest));
@@ -29,15 +32,16 @@ pub(super) fn run(args: &[String]) -> Result<(), Failure> {
     let options = Options::parse(args)?;
     let setup = Setup::make(&options)?;
     let workers = host::cores();
-    // Before anything of ours runs, but for the build, which is over in most cases.
+    // The build is over, and nothing of ours runs yet: whatever is busy now is somebody else's.
+    let in_use = host::in_use(LOOK);
     let host = host::describe();
-    let warning = host::busy(host["load_average"].as_f64(), workers);
+    let warning = host::busy(in_use);
     if let Some(warning) = &warning {
         eprintln!("{warning}");
     }
     let mut all = Map::new();
     all.insert("host".to_owned(), host);
-    all.insert("warning".to_owned(), json!(warning));
+    all.insert("in_use".to_owned(), json!(in_use));
     all.insert("settings".to_owned(), setup::settings(&options, workers));
 
     let mut results = Results::default();
@@ -72,8 +76,11 @@ pub(super) fn run(args: &[String]) -> Result<(), Failure> {
     all.insert("memory_peak_mb".to_owned(), Value::Object(memory));
     all.insert("growth".to_owned(), growth(&options, &setup, workers)?);
     all.insert("not_measured".to_owned(), Value::Array(lacking));
-    let load = host::load_average();
-    all.insert("load_average_after".to_owned(), json!(load));
+    all.insert("load_average_after".to_owned(), json!(host::load_average()));
+    // What began midway and still runs shows here.
+    let in_use_after = host::in_use(LOOK);
+    all.insert("in_use_after".to_owned(), json!(in_use_after));
+    all.insert("warning".to_owned(), json!(host::busy(in_use_after).or(warning)));
     let all = Value::Object(all);
     print!("{}", report(&all, &results, preprocessing.as_deref(), workers));
     if let Some(file) = &options.json {
@@ -237,16 +244,18 @@ fn spread_json(spread: Option<Spread>) -> Value {
 fn report(all: &Value, results: &Results, preprocessing: Option<&str>, workers: usize) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let number = |value: &Value, digits: usize| value.as_f64().map_or("-".to_owned(), |v| format!("{v:.digits$}"));
+    let percent = |value: &Value| value.as_f64().map_or("-".to_owned(), |share| format!("{:.0} %", 100.0 * share));
     let host = &all["host"];
     let mut out = format!(
-        "machine   {}, {} cores ({} threads per physical core), {} GB, {}, kernel {}\nload      {} before the run\n",
+        "machine   {}, {} cores ({} threads a physical core), {} GB, {}, kernel {}\nothers    {} of the machine before the run, {} after\n",
         text(&host["cpu"]),
         host["cores"],
         host["threads_a_core"],
         host["memory_gb"],
         text(&host["os"]),
         text(&host["kernel"]),
-        host["load_average"]
+        percent(&all["in_use"]),
+        percent(&all["in_use_after"])
     );
     if let Some(warning) = all["warning"].as_str() {
         out += &format!("{warning}\n");

@@ -129,7 +129,7 @@ fn rankings(images: &[Truths<'_>], kind: &Kind, shape: Shape) -> [Ranking; 4] {
     let mut rankings = AREAS.map(|_| Ranking { found: Vec::new(), truths: 0 });
     for image in images {
         let truths: Vec<_> = image.truth.iter().filter(|t| t.kind == *kind).collect();
-        let mut found = image.surest(|d| d.kind == *kind);
+        let mut found = image.most_confident(|d| d.kind == *kind);
         found.truncate(MOST);
         if truths.is_empty() && found.is_empty() {
             continue;

@@ -106,8 +106,8 @@ pub struct DetectionScores {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct KindScores {
-    /// Average precision: the sum over right detections, most confident first, of the precision so far, divided by
-    /// the number of truths.
+    /// Average precision: the sum over right detections, most confident first, of the precision so far, divided by the
+    /// number of truths.
     pub ap: f64,
     /// Right detections at the F-score's confidence.
     pub right: u64,
@@ -150,7 +150,7 @@ pub fn detection_scores(images: &[Truths<'_>], kinds: &[Kind], protocol: Protoco
         let mut scores = KindScores::default();
         for (image, counts) in images.iter().zip(&mut per_image) {
             let truths: Vec<&Truth> = image.truth.iter().filter(|t| t.kind == *kind).collect();
-            let found = image.surest(|d| d.kind == *kind);
+            let found = image.most_confident(|d| d.kind == *kind);
             let right = protocol.right(&truths, &found);
             let judged = found.iter().zip(right).filter_map(|(d, right)| Some((d.confidence.get(), right?)));
             let judged: Vec<(f32, bool)> = judged.collect();

@@ -167,7 +167,7 @@ impl Evaluation {
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Curves {
-    /// Of each kind, most confident detections first.
+    /// Of each kind, most confident first.
     pub precision_recall: BTreeMap<Kind, Vec<CurvePoint>>,
 }
 

@@ -31,13 +31,13 @@ impl KindConfusion {
     }
 
     /// Detections from `confidence` on against truths, as `protocol` says what overlaps enough; the last row and
-    /// column, `background`, are false alarms (those on good images too) and misses. A detection, most confident
-    /// first, takes the free truth of its own kind that it overlaps most; then what is left is paired across kinds.
+    /// column, `background`, are false alarms (those on good images too) and misses. A detection, most confident first,
+    /// takes the free truth of its own kind that it overlaps most; then what is left is paired across kinds.
     pub fn of_detections(images: &[Truths<'_>], kinds: &[Kind], protocol: Protocol, confidence: f32) -> Self {
         let mut matrix = KindConfusion::new(kinds.iter().cloned().chain([Kind::from(BACKGROUND)]).collect());
         let background = kinds.len();
         for image in images {
-            let mut found = image.surest(|d| d.confidence.get() >= confidence);
+            let mut found = image.most_confident(|d| d.confidence.get() >= confidence);
             let mut open: Vec<_> = image.truth.iter().collect();
             for same in [true, false] {
                 found.retain(|d| {

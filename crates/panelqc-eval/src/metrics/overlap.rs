@@ -13,7 +13,7 @@ pub struct Truths<'a> {
 
 impl<'a> Truths<'a> {
     /// Some of the detections, most confident first; of equal confidence as they come.
-    pub(super) fn surest(&self, wanted: impl Fn(&Defect) -> bool) -> Vec<&'a Defect> {
+    pub(super) fn most_confident(&self, wanted: impl Fn(&Defect) -> bool) -> Vec<&'a Defect> {
         let mut found: Vec<&Defect> = self.found.iter().filter(|d| wanted(d)).collect();
         found.sort_by(|a, b| b.confidence.get().total_cmp(&a.confidence.get()));
         found

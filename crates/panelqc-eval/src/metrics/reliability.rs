@@ -23,13 +23,13 @@ pub fn calibration_error(samples: impl IntoIterator<Item = (f32, bool)>) -> Opti
     (all > 0).then(|| error / all as f64)
 }
 
-/// What the wrong judgements come to when the least certain panels are left to a person (Geifman and El-Yaniv 2017).
+/// What the wrong judgements come to when the least confident panels are left to a person (Geifman and El-Yaniv 2017).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RiskCoverage {
     /// Area under the curve: the mean, over the panels, of the risk at the coverage that just includes each.
     pub aurc: f64,
-    /// At most 200 points, most certain panels first.
+    /// At most 200 points, most confident panels first.
     pub points: Vec<RiskPoint>,
 }
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_surest_come_first() {
+    fn the_most_confident_come_first() {
         // Sure: 1.0 (right), 0.8 (wrong), 0.6 (right), 0.5 twice (one wrong).
         let panels = [(1.0, true), (0.1, true), (0.8, true), (0.25, false), (0.75, false)];
         let curve = RiskCoverage::new(panels, 0.5).unwrap();

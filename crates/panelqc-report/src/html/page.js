@@ -29,7 +29,7 @@ function summary() {
   byId("subtitle").textContent = `${plural(panels.length, "panel")}, made ${new Date(report.made * 1000).toISOString().replace("T", " ").slice(0, 16)} UTC`;
   const time = latency && tile("Time per panel", (latency.total.p50 / PERSON_MS * 100).toFixed(latency.total.p50 < 100 ? 2 : 1), "%",
     node("p", {}, `of a person's 2 s; median ${milliseconds(latency.total.p50)}`),
-    node("p", {}, `95 % within ${milliseconds(latency.total.p95)}`),
+    node("p", {}, `95 % of them within ${milliseconds(latency.total.p95)}`),
     node("p", { class: "quiet" }, `${evaluation.images_per_s ? `${evaluation.images_per_s.toFixed(0)} panels per second; ` : ""}a person: ${(panels.length * PERSON_MS / 60000).toFixed(0)} min for all`));
   const { map, iou, f_score, detections } = evaluation;
   const found = map !== undefined && map !== null && tile("Mean average precision", map.toFixed(4), null,
@@ -416,7 +416,7 @@ function facts(panel) {
         node("td", { class: "number" }, d.confidence.toFixed(3)), node("td", { class: "number" }, `${Math.round(d.box[0])}, ${Math.round(d.box[1])}`),
         node("td", { class: "number" }, d.area_mm2 ? `${d.area_mm2.toFixed(2)} mm²` : `${d.area_px} px`))))));
   }
-  if (panel.more) made.push(node("p", { class: "quiet" }, `and ${panel.more} more with lower confidence`));
+  if (panel.more) made.push(node("p", { class: "quiet" }, `and ${panel.more} with lower confidence`));
   return made;
 }
 

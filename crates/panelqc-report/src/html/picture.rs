@@ -43,8 +43,9 @@ pub struct HtmlPicture {
 }
 
 impl HtmlPicture {
-    /// The frame with a long edge of at most `edge` pixels ([`HtmlReport::picture_edge`](super::HtmlReport::picture_edge)),
-    /// in 8 bits per channel. A smaller frame keeps its size.
+    /// The frame with a long edge of at most `edge` pixels
+    /// ([`HtmlReport::picture_edge`](super::HtmlReport::picture_edge)), in 8 bits a channel. A smaller frame keeps its
+    /// size.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when it cannot be compressed: it does not happen.

@@ -45,7 +45,7 @@ fn a_turned_box_has_corners_and_an_upright_one_around_it() {
     ] {
         let decoded = decode(form, shape, &numbers).unwrap();
         let defect = &decoded.defects[0];
-        // A quarter turn: 8 wide and 4 high. The box's left top corner is at its right top now.
+        // A quarter turn: 8 wide and 4 high. The box's top left corner is at its top right now.
         let corners = defect.corners.unwrap();
         for (got, want) in corners.iter().zip([[32.0, 12.0], [32.0, 20.0], [16.0, 20.0], [16.0, 12.0]]) {
             assert!((got[0] - want[0]).abs() < 1e-4 && (got[1] - want[1]).abs() < 1e-4, "{corners:?}");

@@ -143,7 +143,7 @@ verdict = "fail"
     assert!(policy.rules().eq(read.rules()));
 }
 
-/// A judge of one's own beside a policy, as an inspector has them.
+/// A judge of your own beside a policy, as an inspector has them.
 #[test]
 fn any_judge_is_a_trait_object() {
     #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! * the kernels `bilinear` and `bicubic` of this crate, to the step what the crate `fast_image_resize` computes: 8-bit
 //!   pixels down the columns first with weights of 15 bits, 16-bit pixels along the rows first with weights of 31, or
 //!   a little less, as many as the largest weight leaves room for;
-//! * PIL's `Image.resize` (`Resample.c`): weights of 22 bits. Along the rows first, but for a picture whose height
+//! * PIL's `Image.resize` (`Resample.c`): weights of 22 bits. Along the rows first, but for an image whose height
 //!   shrinks by more than twice as many pixels as its width: there Pillow 13 goes down the columns first (older
 //!   versions do not). Compared in `tests/parity`;
 //! * torchvision's `resize` of 8-bit tensors with `antialias=True` (`UpSampleKernel.cpp` of PyTorch): along the rows
@@ -24,7 +24,7 @@ mod windows;
 use windows::Windows;
 pub(super) use windows::{Filter, Recipe, Style};
 
-/// Tables and lines that are used again from picture to picture.
+/// Tables and lines reused from image to image.
 #[derive(Default)]
 pub(super) struct Convolve<T> {
     across: Windows,

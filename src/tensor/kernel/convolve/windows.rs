@@ -8,11 +8,11 @@ use crate::tensor::simd::vectorised;
 pub(crate) struct Recipe {
     pub(crate) filter: Filter,
     pub(crate) style: Style,
-    /// Whether the filter widens when it shrinks a picture.
+    /// Whether the filter widens when it shrinks an image.
     pub(crate) antialias: bool,
 }
 
-/// Whose way of computing.
+/// Which library's rounding to reproduce.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Own,
@@ -35,7 +35,7 @@ impl Filter {
         }
     }
 
-    /// Whether its weights go below 0, so that results lie outside of the range of their pixels.
+    /// Whether its weights go below 0, so that results lie outside the range of their pixels.
     pub(super) fn overshoots(self) -> bool {
         self == Filter::Bicubic
     }
@@ -52,7 +52,7 @@ impl Filter {
     }
 }
 
-/// Weights are taken by so many at a time.
+/// So many weights are taken at a time.
 const STEP: usize = 8;
 
 /// For each target pixel, its first source pixel and the weights from there on.

@@ -16,7 +16,7 @@ mod pairs;
 
 use pairs::Pairs;
 
-/// Tables and lines that are used again from picture to picture.
+/// Tables and lines reused from image to image.
 #[derive(Default)]
 pub(super) struct Linear<T> {
     made_for: Option<(Size, Size, Shares)>,
@@ -59,7 +59,7 @@ struct Tap {
 }
 
 impl Tap {
-    /// The shares of both in whole numbers of 1/2048, OpenCV's for 8-bit pictures (`INTER_RESIZE_COEF_BITS`).
+    /// The shares of both in whole numbers of 1/2048, OpenCV's for 8-bit images (`INTER_RESIZE_COEF_BITS`).
     fn weights(&self) -> [i16; 2] {
         [1.0 - self.share, self.share].map(|share| (share * 2048.0).round_ties_even() as i16)
     }
