@@ -194,7 +194,7 @@ fn a_monitor_counts_each_panel_once_and_tells_when_the_rate_no_longer_holds() {
     for _ in 0..2 {
         let (status, stdout, stderr) = monitor(dir.path());
         assert_eq!(status, 0, "{stderr}");
-        assert!(stdout.contains("nothing against it (0 of 30"), "{stdout}");
+        assert!(stdout.contains("no evidence against it (0 of 30"), "{stdout}");
     }
     // Good-looking cells that a person calls defective: the line has a defect that the model does not know.
     let drift = dir.path().join("drift");

@@ -178,10 +178,10 @@ fn stored_results_give_the_numbers_of_the_run_that_made_them() {
     assert!(status == 2 && err.contains("results.jsonl:1: expected a result of no policy, found the policy"), "{err}");
     fs::write(&lines, text.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
     let (status, _, err) = stored().run();
-    assert!(status == 2 && err.contains("each of the 8 labelled panels, found none of cell_000"), "{err}");
+    assert!(status == 2 && err.contains("each of the 8 labelled panels, found none for cell_000"), "{err}");
     fs::write(&lines, text.clone() + &text.lines().next().unwrap().replace("cell_000", "cell_100") + "\n").unwrap();
     let (status, _, err) = stored().run();
-    assert!(status == 2 && err.contains("found some of cell_100 without a label"), "{err}");
+    assert!(status == 2 && err.contains("found some for cell_100, without a label"), "{err}");
     fs::write(&lines, text.replace("\"manifest\":\"", "\"manifest\":\"0")).unwrap();
     let (status, _, err) = stored().run();
     assert!(status == 2 && err.contains("results.jsonl:1: expected a result of the manifest"), "{err}");

@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let word = match (d.is_better(), d.is_worse()) {
             (true, _) => "better",
             (_, true) => "worse",
-            _ => "not distinguished",
+            _ => "no clear difference",
         };
         let (name, a, b) = (d.name, d.a, d.b);
         writeln!(out, "{name:<10} A {a:.4}  B {b:.4}  gain {:+.4} ({:+.4} to {:+.4})  {word}", d.gain, d.low, d.high)?;

@@ -112,7 +112,7 @@ impl State {
         for (name, monitor) in [("miss rate", Some(&self.miss)), ("overkill rate", self.overkill.as_ref())] {
             let Some(monitor) = monitor else { continue };
             holds &= monitor.holds();
-            let verdict = if monitor.holds() { "nothing against it" } else { "no longer holds" };
+            let verdict = if monitor.holds() { "no evidence against it" } else { "no longer holds" };
             writeln!(
                 out,
                 "{name:<15} at most {:.2} %: {verdict} ({} of {}; the rate is {:.2} % or more; evidence {:.2}, alarm at {:.2})",

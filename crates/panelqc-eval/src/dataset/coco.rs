@@ -114,7 +114,7 @@ fn samples_of(text: &str, file: &File<'_>, folder: &Path) -> std::result::Result
     for &raw in &file.categories {
         let (at, category) = record::<Category>(text, raw)?;
         if kinds.insert(category.id, category.name).is_some() {
-            return Err((at, "a category id of its own".to_owned(), format!("{} twice", category.id)));
+            return Err((at, "a unique category id".to_owned(), format!("{} twice", category.id)));
         }
     }
     let mut samples = Vec::new();
@@ -125,12 +125,12 @@ fn samples_of(text: &str, file: &File<'_>, folder: &Path) -> std::result::Result
         let (at, image) = record::<Image>(text, raw)?;
         let bad = |expected: &str, found: String| Err((at, expected.to_owned(), found));
         if by_id.insert(image.id, samples.len()).is_some() {
-            return bad("an image id of its own", format!("{} twice", image.id));
+            return bad("a unique image id", format!("{} twice", image.id));
         }
         let id = Path::new(&image.file_name).with_extension("");
         let id = id.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
         if !ids.insert(id.clone()) {
-            return bad("a file name of its own", format!("{} twice", image.file_name));
+            return bad("a unique file name", format!("{} twice", image.file_name));
         }
         let places = [folder.join(&image.file_name), folder.join("images").join(&image.file_name)];
         let Some(path) = places.into_iter().find(|path| path.is_file()) else {
@@ -257,9 +257,9 @@ mod tests {
     #[test]
     fn each_mistake_is_named_with_its_line() {
         for (change, with, says) in [
-            ("\"id\": 8", "\"id\": 7", ":3: expected an image id of its own, found 7 twice"),
+            ("\"id\": 8", "\"id\": 7", ":3: expected a unique image id, found 7 twice"),
             ("\"width\": 20", "\"width\": 10", ":2: expected the size 10x10 of "),
-            ("sub/b.png", "a.jpg", ":3: expected a file name of its own"),
+            ("sub/b.png", "a.jpg", ":3: expected a unique file name"),
             ("sub/b.png", "c.png", ":3: expected an image file beside the labels or in images, found no c.png"),
             (
                 "\"image_id\": 7, \"category_id\": 3, \"bbox\": [1.5",

@@ -13,7 +13,7 @@ const NAMED: usize = 5;
 ///
 /// # Errors
 /// [`ErrorKind::Results`](panelqc::ErrorKind::Results) that names the line of a result that cannot be read, of one that
-/// was made with something else, or of a second one of a panel, or that names panels which only the file or only
+/// was made with something else, or of a second one for a panel, or that names panels which only the file or only
 /// `samples` have; [`ErrorKind::Io`](panelqc::ErrorKind::Io) when the file cannot be read.
 pub fn read_results(path: &Path, samples: &[Sample], setup: &Trace) -> Result<Vec<PanelRecord>> {
     let mut lines = JsonlReader::open(path)?;
@@ -39,7 +39,7 @@ pub fn read_results(path: &Path, samples: &[Sample], setup: &Trace) -> Result<Ve
         let id = record.panel().to_owned();
         order.push(id.clone());
         if records.insert(id, record).is_some() {
-            let found = format!("a second one of {}", order.last().map_or("", String::as_str));
+            let found = format!("a second one for {}", order.last().map_or("", String::as_str));
             return Err(Error::results(path, line, "one result per panel", found));
         }
     }
@@ -48,13 +48,13 @@ pub fn read_results(path: &Path, samples: &[Sample], setup: &Trace) -> Result<Ve
         samples.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(s, _)| s.files.id.as_str()).collect();
     let all = samples.len();
     if !missing.is_empty() {
-        let expected = format!("a result of each of the {all} labelled panels");
-        return Err(Error::results(path, None, expected, format!("none of {}", names(&missing))));
+        let expected = format!("a result for each of the {all} labelled panels");
+        return Err(Error::results(path, None, expected, format!("none for {}", names(&missing))));
     }
     let strange: Vec<&str> = order.iter().filter(|id| records.contains_key(*id)).map(String::as_str).collect();
     if !strange.is_empty() {
-        let expected = format!("results of the {all} labelled panels alone");
-        return Err(Error::results(path, None, expected, format!("some of {} without a label", names(&strange))));
+        let expected = format!("results for the {all} labelled panels only");
+        return Err(Error::results(path, None, expected, format!("some for {}, without a label", names(&strange))));
     }
     Ok(found.into_iter().flatten().collect())
 }
@@ -93,11 +93,11 @@ mod tests {
         let found = read(&[("b", same()), ("a", same())]).unwrap();
         assert_eq!(found.iter().map(PanelRecord::panel).collect::<Vec<_>>(), ["a", "b"], "in the order of the samples");
         for (records, says) in [
-            (vec![("a", same())], "expected a result of each of the 2 labelled panels, found none of b"),
-            (vec![("a", same()), ("b", same()), ("c", same())], "found some of c without a label"),
+            (vec![("a", same())], "expected a result for each of the 2 labelled panels, found none for b"),
+            (vec![("a", same()), ("b", same()), ("c", same())], "found some for c, without a label"),
             (
                 vec![("a", same()), ("a", same())],
-                "results.jsonl:2: expected one result per panel, found a second one of a",
+                "results.jsonl:2: expected one result per panel, found a second one for a",
             ),
             (
                 vec![("a", same()), ("b", Trace::new("n", "f"))],

@@ -34,7 +34,7 @@ function summary() {
   const { map, iou, f_score, detections } = evaluation;
   const found = map !== undefined && map !== null && tile("Mean average precision", map.toFixed(4), null,
     f_score !== undefined && node("p", {}, `F-score ${f_score.toFixed(4)}${iou ? ` at IoU ${iou}` : ""}`),
-    detections && node("p", { class: "quiet" }, `${detections.right} right of ${detections.detections} found, ${detections.truths} to find`));
+    detections && node("p", { class: "quiet" }, `${detections.right} of ${detections.detections} detections right, ${detections.truths} defects labelled`));
   byId("tiles").append(...[
     rateTile("Decided without a person", rates.decided, "panels"), time,
     rateTile("Accuracy", rates.accuracy_rate, "labelled panels"), found || null,
