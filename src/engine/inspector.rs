@@ -14,7 +14,6 @@ use crate::frame::{FrameLimits, Panel, PanelInput};
 use crate::idle::Idle;
 use crate::judge::{Judge, Policy};
 use crate::model::Model;
-use crate::runtime::Provider;
 
 /// Inspects panels with one model: one at a time, or in parallel batches. Cheap to clone; threads and sessions are
 /// shared.
@@ -168,16 +167,11 @@ impl InspectorBuilder {
             .thread_name(|i| format!("panelqc-{i}"))
             .build()
             .map_err(|e| Error::threads(format_args!("threads: cannot start {threads}"), e))?;
-        let trace = Trace {
-            model: Arc::clone(self.model.sha256()),
-            manifest: Arc::clone(self.model.manifest_sha256()),
-            files: Arc::clone(self.model.files()),
-            policy: judge.sha256().map(Into::into),
-            image: None,
-            provider: Some(provider).filter(|&provider| provider != Provider::Cpu),
-            rewritten: self.model.rewritten(),
-            version: env!("CARGO_PKG_VERSION").into(),
-        };
+        let mut trace = Trace::new(Arc::clone(self.model.sha256()), Arc::clone(self.model.manifest_sha256()))
+            .with_files(Arc::clone(self.model.files()))
+            .with_provider(provider)
+            .with_rewritten(self.model.rewritten());
+        trace.policy = judge.sha256().map(Into::into);
         Ok(Inspector {
             engine: Arc::new(Engine {
                 decoder,

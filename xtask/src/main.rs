@@ -79,22 +79,23 @@ const CELLS: [&str; 4] = ["--max-miss", "0.05", "--max-overkill", "0.07"];
 /// 341 defective boards can prove 0.9 % at best.
 const BOARDS: [&str; 2] = ["--max-miss", "0.01"];
 
+/// Builds these packages in release, what of them `targets` name.
+fn build(packages: &[&str], targets: &[&str]) -> Result<(), Failure> {
+    eprintln!("building (takes minutes the first time) ...");
+    let mut command = cargo()?;
+    command.args(["build", "--release", "--quiet"]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    run(command.args(targets))
+}
+
 /// A policy from the calibration part, then what it does to the part that nothing was chosen or trained by.
 fn demo(rest: &[String]) -> Result<(), Failure> {
     let cells = fetch::solar_cells()?;
     let model = root().join("models/solar-cell");
     let out = target().join("demo");
-    eprintln!("building (takes minutes the first time) ...");
-    run(cargo()?.args([
-        "build",
-        "--release",
-        "--quiet",
-        "--package",
-        "panelqc-cli",
-        "--bins",
-        "--example",
-        "batch_inspection",
-    ]))?;
+    build(&["panelqc-cli"], &["--bins", "--example", "batch_inspection"])?;
     let policy = calibrate("solar-cell", &cells, "elpv", &CELLS, &out)?;
     println!("\n== held-out cells");
     let mut inspect = Command::new(target().join("release/examples/batch_inspection"));
@@ -110,8 +111,7 @@ fn boards(rest: &[String]) -> Result<(), Failure> {
         return Err(format!("{}: expected a folder of DeepPCB, found none", data.display()).into());
     }
     let out = target().join("boards");
-    eprintln!("building (takes minutes the first time) ...");
-    run(cargo()?.args(["build", "--release", "--quiet", "--package", "panelqc-cli"]))?;
+    build(&["panelqc-cli"], &["--bins"])?;
     let options = [&BOARDS[..], &["--templates"]].concat();
     let policy = calibrate("pcb", &data, "deeppcb", &options, &out)?;
     println!("\n== boards of the validation part");
@@ -184,7 +184,7 @@ fn page(rest: &[String]) -> Result<(), Failure> {
 fn verify() -> Result<(), Failure> {
     let cells = fetch::solar_cells()?;
     let boards = root().join("../shared/data/deeppcb");
-    run(cargo()?.args(["build", "--release", "--quiet", "--package", "panelqc-cli"]))?;
+    build(&["panelqc-cli"], &["--bins"])?;
     let eval = |model: &str, data: &PathBuf, format: &str, part: &str| {
         println!("== {model}, {part}");
         let policy = root().join("models").join(model).join("policy.toml");

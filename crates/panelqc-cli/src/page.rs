@@ -25,7 +25,7 @@ pub(super) fn pictures_again(record: &PanelRecord, files: &[PathBuf], edge: &Pic
         let frame = Frame::load(file, &FrameLimits::default()).ok()?;
         // The boxes of one picture do not belong on another.
         let same = was.sha256.is_none() || frame.sha256() == was.sha256.as_ref();
-        HtmlPicture::new(&frame, edge.get()).ok().filter(|_| same)
+        same.then(|| HtmlPicture::new(&frame, edge.get()).ok()).flatten()
     });
     again.collect::<Option<_>>().unwrap_or_default()
 }

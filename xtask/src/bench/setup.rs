@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::options::Options;
-use crate::{Failure, cargo, fetch, root, run, target};
+use crate::{Failure, build, cargo, fetch, root, run, target};
 
 /// Different pictures of each case.
 const PICTURES: usize = 12;
@@ -41,17 +41,7 @@ impl Setup {
         fs::create_dir_all(&folder)?;
         let mut setup =
             Setup { folder, runtime: fetch::runtime()?, python: None, missing: Vec::new(), subjects: Vec::new() };
-        eprintln!("building (takes minutes the first time) ...");
-        run(cargo()?.args([
-            "build",
-            "--release",
-            "--quiet",
-            "--package",
-            "panelqc-cli",
-            "--package",
-            "panelqc-bench",
-            "--bins",
-        ]))?;
+        build(&["panelqc-cli", "panelqc-bench"], &["--bins"])?;
         let pictures = setup.folder.join("pictures");
         if !pictures.join("ready").is_file() {
             eprintln!("rendering the images ...");
