@@ -99,10 +99,11 @@ impl InspectorBuilder {
         self
     }
 
-    /// Worker threads, each with a session of its own on the CPU; with another [`Provider`] they share two sessions,
-    /// and read and prepare frames while the device works. Default: what the operating system lets this process use, as
-    /// [`std::thread::available_parallelism`] counts it: on Linux the CPU affinity and the control group's quota,
-    /// rounded down to whole processors, at least 1; on Windows and macOS all logical processors, limited or not.
+    /// Worker threads, each with a session of its own on the CPU; with another [`Provider`](crate::Provider) they share
+    /// two sessions, and read and prepare frames while the device works. Default: what the operating system lets this
+    /// process use, as [`std::thread::available_parallelism`] counts it: on Linux the CPU affinity and the control
+    /// group's quota, rounded down to whole processors, at least 1; on Windows and macOS all logical processors,
+    /// limited or not.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
