@@ -111,7 +111,7 @@ impl InspectorBuilder {
     }
 
     /// Panels that go through the model together. Default: what the graph is fixed to, otherwise 1 on the
-    /// CPU, where that is the fastest, and 8 with another [`Provider`].
+    /// CPU, where that is the fastest, and 8 with another [`Provider`](crate::Provider).
     #[must_use]
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = Some(batch);
