@@ -61,7 +61,7 @@ impl TryFrom<f32> for Confidence {
     type Error = String;
 
     fn try_from(value: f32) -> Result<Self, String> {
-        Confidence::new(value).ok_or_else(|| format!("expected a confidence of 0 to 1, found {value}"))
+        Confidence::new(value).ok_or_else(|| format!("expected a confidence from 0 to 1, found {value}"))
     }
 }
 
@@ -152,6 +152,6 @@ mod tests {
         }
         let read = |text: &str| serde_json::from_str::<Confidence>(text).map_err(|e| e.to_string());
         assert_eq!(read("0.25"), Ok(Confidence(0.25)));
-        assert!(read("1.5").unwrap_err().starts_with("expected a confidence of 0 to 1, found 1.5"));
+        assert!(read("1.5").unwrap_err().starts_with("expected a confidence from 0 to 1, found 1.5"));
     }
 }

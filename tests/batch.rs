@@ -163,7 +163,7 @@ fn settings_that_cannot_be_used_are_refused_when_building() {
         (builder().threads(0).build(), "threads: expected 1 to 1024, found 0"),
         (builder().batch(0).build(), "batch: expected 1 to 1024, found 0"),
         (builder().frames_in_flight(0).build(), "frames in flight"),
-        (builder().floor(f32::NAN).build(), "floor: expected a confidence of 0 to 1, found NaN"),
+        (builder().floor(f32::NAN).build(), "floor: expected a confidence from 0 to 1, found NaN"),
     ] {
         let error = built.unwrap_err();
         assert_eq!(error.fault(), panelqc::Fault::Caller);

@@ -157,7 +157,7 @@ impl InspectorBuilder {
         };
         judge.check(&self.model)?;
         if !(0.0..=1.0).contains(&self.floor) {
-            return argument(format!("floor: expected a confidence of 0 to 1, found {}", self.floor));
+            return argument(format!("floor: expected a confidence from 0 to 1, found {}", self.floor));
         }
         let decoder =
             self.model.decoder().with_floors(|kind| output.confidence_of(kind).min(judge.floor(kind)).min(self.floor));

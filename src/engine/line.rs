@@ -128,7 +128,7 @@ impl ReadLine {
         let defects = given(self.defects, "defects")?;
         let score = given(self.score, "score")?;
         if !(0.0..=1.0).contains(&score) {
-            return Err(format!("`score`: expected a number of 0 to 1, found {score}"));
+            return Err(format!("`score`: expected a number from 0 to 1, found {score}"));
         }
         let used = defects.iter().filter_map(|defect| defect.frame).max().map_or(1, |last| last.saturating_add(1));
         let frames = match self.frames {

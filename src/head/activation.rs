@@ -51,7 +51,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// Its inverse, for a probability of 0 to 1.
+/// Its inverse, for a probability from 0 to 1.
 pub(super) fn logit(probability: f32) -> f32 {
     (probability / (1.0 - probability)).ln()
 }

@@ -167,7 +167,7 @@ impl Manifest {
         ];
         fractions.into_iter().chain(confidences).find_map(|(key, value)| {
             let value = value?;
-            (!(0.0..=1.0).contains(&value)).then(|| (format!("[output] {key} of 0 to 1"), value.to_string()))
+            (!(0.0..=1.0).contains(&value)).then(|| (format!("[output] {key} from 0 to 1"), value.to_string()))
         })
     }
 }

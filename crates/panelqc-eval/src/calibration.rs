@@ -165,11 +165,8 @@ impl Calibration {
             None => confidence,
         };
         let limits = Limits { review, fail: fail.max(review) };
-        let bounded = |scores: &Scores, count: u64, tests| Bounded {
-            count,
-            of: scores.of,
-            bound: self.bound(count, scores.of, tests),
-        };
+        let bounded =
+            |scores: &Scores, count: u64, tests| Bounded::new(count, scores.of, self.bound(count, scores.of, tests));
         let passed = |scores: &Scores, tests| bounded(scores, scores.below(limits.review), tests);
         Ok(Calibrated {
             miss: passed(&defective, 1),

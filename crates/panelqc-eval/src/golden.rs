@@ -30,6 +30,8 @@ struct Entry {
     defects: Vec<Expected>,
 }
 
+/// What a golden line promises of a [`Defect`], and all that is compared: three keys that a training pipeline in any
+/// language can write. Area, mask and frame follow from them and from the picture.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expected {

@@ -30,7 +30,7 @@ impl Overlay {
     /// Gets the font ready, which is part of this library (DejaVu Sans Bold).
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when the font cannot be read: it does not happen.
+    /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when the font cannot be read: a fault of this library.
     pub fn new() -> Result<Self> {
         let font = FontRef::try_from_slice(dejavu::sans::bold()).map_err(|e| Error::internal(e.to_string()))?;
         Ok(Overlay { font })

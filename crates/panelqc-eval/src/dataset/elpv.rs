@@ -28,7 +28,7 @@ pub fn read_elpv(folder: &Path) -> Result<Vec<Sample>> {
             return Err(Error::labels(
                 &path,
                 Some(number + 1),
-                "`images/NAME.png probability mono|poly` with a probability of 0 to 1",
+                "`images/NAME.png probability mono|poly` with a probability from 0 to 1",
                 format!("`{}`", line.trim()),
             ));
         };

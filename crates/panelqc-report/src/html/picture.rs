@@ -48,7 +48,7 @@ impl HtmlPicture {
     /// size.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when it cannot be compressed: it does not happen.
+    /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when it cannot be compressed: a fault of this library.
     pub fn new(frame: &Frame<'_>, edge: u32) -> Result<Self> {
         let size = (frame.width(), frame.height());
         let (width, height) = fitted(size, edge.max(MIN_EDGE));
