@@ -180,6 +180,7 @@ impl InspectorBuilder {
                 keep_maps: self.keep_maps,
                 judge,
                 limits: self.limits,
+                batch,
                 trace,
                 workspaces: Mutex::new(Idle::new()),
                 model: self.model,

@@ -46,6 +46,8 @@ pub(super) struct Engine {
     pub(super) keep_maps: bool,
     pub(super) judge: Arc<dyn Judge>,
     pub(super) limits: FrameLimits,
+    /// Panels of a full job.
+    pub(super) batch: usize,
     pub(super) trace: Trace,
     pub(super) workspaces: Mutex<Idle<Workspace>>,
 }
@@ -54,6 +56,8 @@ pub(super) struct Engine {
 pub(super) struct Workspace {
     frames: FrameScratch,
     batch: Batch,
+    /// Slots of a full run.
+    full: usize,
     outputs: Outputs,
     /// What the views in the batch show.
     members: Vec<Member>,
@@ -125,6 +129,7 @@ impl Engine {
 
     fn inspect_one(&self, entry: Entry<'_, '_>, mut workspace: Workspace) -> Result<PanelReport> {
         let mut entries = [entry];
+        workspace.full = 1;
         self.work(&mut entries, &mut workspace, 1, &|| false);
         let [mut entry] = entries;
         let report = self.close(&mut entry);
@@ -166,6 +171,7 @@ impl Engine {
     ) -> JobResult<T> {
         let capacity = inputs.len();
         let mut workspace = self.workspace(capacity);
+        workspace.full = self.batch.max(capacity);
         let scratch = &mut workspace.frames;
         let mut entries: Vec<Entry<'_, 'static>> = inputs
             .into_iter()
@@ -218,6 +224,7 @@ impl Engine {
         let mut workspace = idle.unwrap_or_else(|| Workspace {
             frames: FrameScratch::default(),
             batch: self.model.manifest().batch(capacity),
+            full: 1,
             outputs: Outputs::default(),
             members: Vec::new(),
             views: Vec::new(),
@@ -306,7 +313,8 @@ impl Engine {
         }
         let start = Instant::now();
         let cancelled = stopped();
-        let together = !cancelled && self.model.run(workspace.batch.view(), &mut workspace.outputs).is_ok();
+        let together =
+            !cancelled && self.model.run_in(workspace.batch.view(), workspace.full, &mut workspace.outputs).is_ok();
         let share = ms(start.elapsed()) / workspace.members.len() as f64;
         for slot in 0..workspace.members.len() {
             let member = workspace.members[slot];
@@ -321,7 +329,7 @@ impl Engine {
                 let start = Instant::now();
                 let mut one = workspace.batch.view();
                 one.slice_axis_inplace(Axis(0), Slice::from(slot..=slot));
-                result = self.model.run(one, &mut workspace.outputs).map(|()| 0);
+                result = self.model.run_in(one, workspace.full, &mut workspace.outputs).map(|()| 0);
                 progress.ms.infer += ms(start.elapsed());
             }
             let read = result.and_then(|index| self.read(member, (slot, index), workspace, progress));

@@ -229,7 +229,12 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Inference`](crate::ErrorKind::Inference) when ONNX Runtime fails.
     pub fn run(&self, input: ArrayView4<'_, f32>, outputs: &mut Outputs) -> Result<()> {
-        self.graph.run(&self.form, input, &self.used, outputs)
+        self.run_in(input, input.dim().0, outputs)
+    }
+
+    /// The same for runs that have `full` slots: a provider that wants runs of one shape gets the rest as zeros.
+    pub(crate) fn run_in(&self, input: ArrayView4<'_, f32>, full: usize, outputs: &mut Outputs) -> Result<()> {
+        self.graph.run(&self.form, input, full, &self.used, outputs)
     }
 }
 

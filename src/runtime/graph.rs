@@ -123,11 +123,13 @@ impl Graph {
     }
 
     /// Runs it on an input `[N, C, H, W]` and copies the outputs that are `used` into `outputs`. Waits for a session
-    /// when all are in use, and gives it back before it returns.
+    /// when all are in use, and gives it back before it returns. `full` is the batch that a smaller one is filled up to
+    /// where the provider [wants one shape](Provider::wants_one_shape).
     pub(crate) fn run(
         &self,
         form: &InputForm,
         input: ArrayView4<'_, f32>,
+        full: usize,
         used: &[usize],
         outputs: &mut Outputs,
     ) -> Result<()> {
@@ -137,7 +139,8 @@ impl Graph {
             outputs.names = Arc::clone(&self.names);
         }
         let Outputs { tensors, input: scratch, .. } = outputs;
-        let value = form.value(input, scratch).map_err(|e| self.failed(e))?;
+        let full = if self.options.provider.wants_one_shape() { full } else { input.dim().0 };
+        let value = form.value(input, full, scratch).map_err(|e| self.failed(e))?;
         let results = session.run([value]).map_err(|e| self.failed(e))?;
         tensors.resize_with(self.names.len(), Tensor::default);
         for &index in used {

@@ -97,14 +97,16 @@ impl InputForm {
         self.batch
     }
 
-    /// The value for the graph. A batch that is smaller than the graph's fixed one is padded with zeros.
+    /// The value for the graph. A batch that is smaller than `full`, or than the graph's fixed one, is padded with
+    /// zeros.
     pub(super) fn value<'v>(
         &self,
         input: ArrayView4<'v, f32>,
+        full: usize,
         scratch: &'v mut InputScratch,
     ) -> Result<SessionInputValue<'v>, ort::Error> {
         let (n, c, h, w) = input.dim();
-        let frames = self.batch.unwrap_or(n).max(n);
+        let frames = self.batch.unwrap_or(full).max(n);
         let ready = self.element == Element::F32 && !self.channels_last && self.batched && frames == n;
         if ready {
             return Ok(TensorRef::from_array_view(input)?.into());
@@ -142,4 +144,28 @@ fn tensor<T: PrimitiveTensorElementType + fmt::Debug + Clone + 'static>(
     values: &[T],
 ) -> Result<SessionInputValue<'_>, ort::Error> {
     Ok(TensorRef::from_array_view((shape, values))?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array4;
+
+    use super::*;
+    use crate::runtime::init_runtime;
+
+    #[test]
+    fn a_small_batch_is_filled_up_with_zeros() {
+        init_runtime(None).unwrap();
+        let input = Array4::from_shape_vec((2, 1, 1, 2), vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+        let given = |fixed: Option<usize>, full: usize| {
+            let form = InputForm { element: Element::F32, channels_last: false, batch: fixed, batched: true };
+            let mut scratch = InputScratch::default();
+            let shape = form.value(input.view(), full, &mut scratch).unwrap().dtype().tensor_shape().unwrap().to_vec();
+            (shape, scratch.f32)
+        };
+        assert_eq!(given(None, 2), (vec![2, 1, 1, 2], vec![]), "as it is, without a copy");
+        assert_eq!(given(None, 3), (vec![3, 1, 1, 2], vec![1.0, 2.0, 3.0, 4.0, 0.0, 0.0]));
+        assert_eq!(given(Some(4), 3).0, [4, 1, 1, 2], "a graph of a fixed batch");
+        assert_eq!(given(None, 1).0, [2, 1, 1, 2], "nothing is left out");
+    }
 }

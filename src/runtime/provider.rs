@@ -64,6 +64,12 @@ impl Provider {
         if self == Provider::Cpu { threads } else { threads.min(2) }
     }
 
+    /// Whether all runs should have the same batch: for each shape that is not the last one's, a device compiles the
+    /// graph or chooses its kernels anew, which takes longer than many runs.
+    pub(super) fn wants_one_shape(self) -> bool {
+        self != Provider::Cpu
+    }
+
     /// Whether the optimised graph is ONNX's own, which another session can begin with.
     pub(super) fn optimises_to_onnx(self) -> bool {
         matches!(self, Provider::Cpu | Provider::Cuda)
@@ -171,7 +177,10 @@ impl Provider {
 
 #[cfg(any(feature = "cuda", feature = "tensorrt"))]
 fn cuda(device: i32) -> ort::ep::CUDA {
-    ort::ep::CUDA::default().with_device_id(device).with_tf32(false)
+    // The exhaustive search times the algorithms of a convolution and keeps the fastest: another one next time, perhaps,
+    // and then another sum.
+    let search = ort::ep::cuda::ConvAlgorithmSearch::Heuristic;
+    ort::ep::CUDA::default().with_device_id(device).with_tf32(false).with_conv_algorithm_search(search)
 }
 
 impl fmt::Display for Provider {
@@ -222,5 +231,6 @@ mod tests {
         assert_eq!((Provider::Cpu.default_batch(), Provider::Cpu.sessions(6)), (1, 6));
         assert_eq!((Provider::Cuda.default_batch(), Provider::Cuda.sessions(6)), (8, 2));
         assert_eq!(Provider::Cuda.sessions(1), 1);
+        assert!(Provider::Cuda.wants_one_shape() && !Provider::Cpu.wants_one_shape());
     }
 }
