@@ -54,7 +54,7 @@ impl Head for Spots {
             let confidence = if high > low { score * (value - low) / (high - low) } else { score };
             // A box half a cell larger on each side, so that neighbours overlap and the brightest of them is kept.
             let bbox = PixelBox::new(x - width / 2.0, y - height / 2.0, x + width * 1.5, y + height * 1.5);
-            context.propose(Candidate::new(kind, confidence, bbox).with_rank(rank), found);
+            context.propose(slot, self.scores, Candidate::new(kind, confidence, bbox).with_rank(rank), found)?;
         }
         Ok(())
     }

@@ -36,7 +36,8 @@ pub enum ErrorKind {
     Frame,
     /// A model package that cannot be used: its files, its manifest, or a graph that does not fit the manifest.
     Model,
-    /// Non-finite values in the model's outputs, or a tensor of a shape other than its format's.
+    /// Non-finite values in the model's outputs, scores that are no probabilities, or a tensor of a shape other than its
+    /// format's.
     Output,
     /// ONNX Runtime is missing or cannot be used: see [`Error::tried`].
     Runtime,
@@ -433,11 +434,6 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
-}
-
-/// The line, from 1, of the byte at `at` in `text`.
-pub(crate) fn line_of(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1
 }
 
 /// A share in percent, without the digits that binary fractions leave behind.

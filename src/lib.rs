@@ -75,8 +75,8 @@ pub use frame::{
 pub use geometry::{Mask, PixelBox, Placement, Polygon, Region, Size};
 pub use hash::sha256_hex;
 pub use head::{
-    Activation, Candidate, Context, Decoded, Decoder, Format, Head, HeadFormat, Normalize, OutputConfig, Proposals,
-    Search, Slot, Suppression, Task, conformance,
+    Activation, Candidate, Context, Decoded, Decoder, Format, Head, HeadFormat, Loss, Lost, Normalize, OutputConfig,
+    Proposals, Search, Slot, Suppression, Task, conformance,
 };
 pub use judge::{
     Bounded, Bounds, Guarantee, Judge, Judgement, Limits, Method, Policy, PolicyBuilder, Rule, Severity, Verdict, Zone,

@@ -15,6 +15,7 @@ mod eval;
 mod examples;
 mod frames;
 mod guarantee;
+mod heads;
 mod layers;
 mod models;
 mod page;

@@ -159,8 +159,11 @@ impl InspectorBuilder {
         if !(0.0..=1.0).contains(&self.floor) {
             return argument(format!("floor: expected a confidence from 0 to 1, found {}", self.floor));
         }
-        let decoder =
-            self.model.decoder().with_floors(|kind| output.confidence_of(kind).min(judge.floor(kind)).min(self.floor));
+        let decoder = self
+            .model
+            .decoder()
+            .with_floors(|kind| output.confidence_of(kind).min(judge.floor(kind)).min(self.floor))
+            .with_sure(|kind| judge.floor(kind));
         let sessions = provider.sessions(threads);
         self.model.reserve(sessions)?;
         let pool = ThreadPoolBuilder::new()

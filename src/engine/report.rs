@@ -34,7 +34,7 @@ pub struct PanelReport {
     pub panel: String,
     /// The verdict.
     pub verdict: Verdict,
-    /// The rules that gave the verdict.
+    /// What gave the verdict: rules and limits, and detections that were [lost](crate::Decoded::lost).
     pub reasons: Vec<String>,
     /// What was found, the most confident first in each frame.
     pub defects: Vec<Defect>,

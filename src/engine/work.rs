@@ -19,7 +19,7 @@ use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelInput};
 use crate::geometry::{Region, Size};
 use crate::head::{Decoded, Decoder, Proposals, Slot};
 use crate::idle::Idle;
-use crate::judge::Judge;
+use crate::judge::{Judge, Verdict};
 use crate::model::Model;
 use crate::runtime::Outputs;
 use crate::tensor::Batch;
@@ -389,7 +389,12 @@ impl Engine {
         let score = decoded.iter().map(|d| d.score).fold(0.0, f32::max);
         let pitch = self.judge.pixel_pitch_mm();
         let mut defects = Vec::new();
+        let mut lost = Vec::new();
         for (number, frame) in decoded.into_iter().enumerate() {
+            lost.extend(frame.lost.iter().map(|lost| match several {
+                true => format!("{lost} on frame {number}"),
+                false => lost.to_string(),
+            }));
             defects.extend(frame.defects.into_iter().map(|mut defect| {
                 defect.frame = several.then_some(number);
                 defect.area_mm2 = pitch.map(|pitch| square_millimetres(defect.area_px, pitch));
@@ -400,6 +405,8 @@ impl Engine {
         // A judge that panics must not affect the job's other panels.
         let judge = AssertUnwindSafe(|| self.judge.judge(&defects, &sizes));
         let judgement = catch_unwind(judge).map_err(|panic| internal(&*panic))?;
+        // Whoever judges: what the model is sure of and has no place cannot be judged by it.
+        let judgement = judgement.and(Verdict::Review, lost);
         ms.postprocess += self::ms(start.elapsed());
         Ok(PanelReport {
             panel: entry.id.to_owned(),

@@ -37,13 +37,30 @@ pub struct Case {
     shapes: Vec<Vec<usize>>,
     whole: Vec<usize>,
     mend: fn(&[Vec<usize>], &mut [Vec<f32>]),
+    detection: Option<Write>,
+}
+
+/// Writes a detection: see [`Case::with_detection`].
+type Write = fn(&Detection, &[Vec<usize>], &mut [Vec<f32>]) -> bool;
+
+/// One detection that a graph may give, good or bad.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Detection {
+    /// The number of its kind; most often a whole one that exists.
+    pub kind: f32,
+    /// Its confidence; most often in `0..=1`.
+    pub confidence: f32,
+    /// Left, top, right and bottom side of its box in pixels of the model's input, which has 32 x 24 of them; most often
+    /// in this order and inside it.
+    pub sides: [f32; 4],
 }
 
 impl Case {
     /// A head, the `[output]` table that it was made for, and the shapes of the graph's outputs for a batch of two
     /// views.
     pub fn new(head: Arc<dyn Head>, output: OutputConfig, shapes: Vec<Vec<usize>>) -> Self {
-        Case { head, output, shapes, whole: Vec::new(), mend: |_, _| () }
+        Case { head, output, shapes, whole: Vec::new(), mend: |_, _| (), detection: None }
     }
 
     /// The same with outputs that hold whole numbers in the graph, which cannot be non-finite.
@@ -58,6 +75,16 @@ impl Case {
     #[must_use]
     pub fn with_mended(mut self, mend: fn(&[Vec<usize>], &mut [Vec<f32>])) -> Self {
         self.mend = mend;
+        self
+    }
+
+    /// The same with a function that writes one detection of the first view into outputs of these shapes, which are all
+    /// zeros, so that nothing else is found; it says `false` of what the format cannot say. With it the head is checked
+    /// against boxes without a place, kinds that do not exist, and confidences that are no probabilities. Default: that
+    /// is not checked.
+    #[must_use]
+    pub fn with_detection(mut self, write: fn(&Detection, &[Vec<usize>], &mut [Vec<f32>]) -> bool) -> Self {
+        self.detection = Some(write);
         self
     }
 
@@ -134,7 +161,8 @@ pub fn check(case: &Case) -> std::result::Result<(), String> {
     views_of_a_batch_are_kept_apart(case)?;
     several_views_give_defects_inside_the_frame(case)?;
     non_finite_values_name_their_output(case)?;
-    another_shape_is_an_error(case)
+    another_shape_is_an_error(case)?;
+    what_is_sure_is_never_lost(case)
 }
 
 fn finite_outputs_give_defects_inside_the_frame(case: &Case) -> std::result::Result<(), String> {
@@ -143,11 +171,17 @@ fn finite_outputs_give_defects_inside_the_frame(case: &Case) -> std::result::Res
     for seed in 1..=200 {
         let mut noise = Noise::seeded(seed);
         let placement = noise.placement();
-        let outputs = case.outputs(&case.shapes, case.numbers(&case.shapes, || noise.wild()));
+        // Every other time probabilities alone, which have to be read.
+        let wild = seed % 2 == 0;
+        let numbers = case.numbers(&case.shapes, || if wild { noise.wild() } else { noise.next() });
+        let outputs = case.outputs(&case.shapes, numbers);
         for index in 0..2 {
-            let decoded = decoder.decode(&outputs, index, &placement, &mut used);
-            let decoded = decoded.map_err(|e| format!("finite outputs, seed {seed}: {e}"))?;
+            let decoded = match decoder.decode(&outputs, index, &placement, &mut used) {
+                Err(e) if wild && e.kind() == ErrorKind::Output => continue,
+                decoded => decoded.map_err(|e| format!("finite outputs, seed {seed}: {e}"))?,
+            };
             sound(&decoded, placement.frame()).map_err(|problem| format!("finite outputs, seed {seed}: {problem}"))?;
+            told(case, &decoded).map_err(|problem| format!("finite outputs, seed {seed}: {problem}"))?;
             let fresh = decoder.decode(&outputs, index, &placement, &mut Proposals::default());
             if fresh.ok().as_ref() != Some(&decoded) {
                 return Err(format!("seed {seed}: another result with memory that was used before"));
@@ -175,6 +209,15 @@ fn sound(decoded: &Decoded, frame: Size) -> std::result::Result<(), String> {
             let found = format!("{} pixels of {}", mask.area(), mask.size());
             return Err(format!("a mask of {found}, expected {} of {frame}", defect.area_px));
         }
+    }
+    Ok(())
+}
+
+/// What is wrong with a frame on which the head is sure of a defect that it does not tell of, if so.
+fn told(case: &Case, decoded: &Decoded) -> std::result::Result<(), String> {
+    let floor = case.output.kinds.iter().map(|kind| case.output.confidence_of(kind)).fold(0.0, f32::max);
+    if decoded.score >= floor && decoded.defects.is_empty() && decoded.lost.is_empty() {
+        return Err(format!("a score of {}, but no defect and nothing that was lost", decoded.score));
     }
     Ok(())
 }
@@ -218,7 +261,11 @@ fn several_views_give_defects_inside_the_frame(case: &Case) -> std::result::Resu
             }
             decoder.assemble(&mut found)
         };
-        let decoded = views().map_err(|e| format!("two views, seed {seed}: {e}"))?;
+        let decoded = match views() {
+            Err(e) if e.kind() == ErrorKind::Output => continue,
+            decoded => decoded.map_err(|e| format!("two views, seed {seed}: {e}"))?,
+        };
+        told(case, &decoded).map_err(|problem| format!("two views, seed {seed}: {problem}"))?;
         sound(&decoded, frame).map_err(|problem| format!("two views, seed {seed}: {problem}"))?;
     }
     Ok(())
@@ -258,6 +305,66 @@ fn another_shape_is_an_error(case: &Case) -> std::result::Result<(), String> {
         match case.decoder().decode(&outputs, 1, &placement, &mut Proposals::default()) {
             Err(e) if e.kind() == ErrorKind::Output => {}
             other => return Err(format!("output {output} of shape {:?}: found {other:?}", wrong[output])),
+        }
+    }
+    Ok(())
+}
+
+fn what_is_sure_is_never_lost(case: &Case) -> std::result::Result<(), String> {
+    let Some(write) = case.detection else { return Ok(()) };
+    let mut input = Preprocess::new(Size::new(32, 24));
+    input.fit = Fit::Stretch;
+    let placement = input.placement(Size::new(64, 72));
+    let plain = Detection { kind: 0.0, confidence: 0.875, sides: [8.0, 6.0, 16.0, 12.0] };
+    let decode = |detection: &Detection| {
+        let mut numbers = case.numbers(&case.shapes, || 0.0);
+        write(detection, &case.shapes, &mut numbers).then(|| {
+            let named = (0..).map(name).zip(&case.shapes).zip(numbers);
+            let outputs = Outputs::from_tensors(named.map(|((name, shape), data)| (name, shape.clone(), data)));
+            case.decoder().decode(&outputs, 0, &placement, &mut Proposals::default())
+        })
+    };
+    match decode(&plain) {
+        Some(Ok(decoded)) if decoded.defects.len() == 1 && decoded.lost.is_empty() => {}
+        other => return Err(format!("{plain:?}: expected one defect, found {other:?}")),
+    }
+    let kinds = case.output.kinds.len() as f32;
+    let sides = [
+        [-20.0, 6.0, -10.0, 12.0],
+        [40.0, 6.0, 50.0, 12.0],
+        [8.0, -20.0, 16.0, -10.0],
+        [8.0, 30.0, 16.0, 40.0],
+        [8.0, 6.0, 8.0, 12.0],
+        [8.0, 6.0, 16.0, 6.0],
+        [8.0, 6.0, 8.0, 6.0],
+        [16.0, 6.0, 8.0, 12.0],
+        [8.0, 12.0, 16.0, 6.0],
+        [16.0, 12.0, 8.0, 6.0],
+        [1e30, 1e30, 2e30, 2e30],
+        [-3e38, -3e38, 3e38, 3e38],
+        [f32::MAX; 4],
+        [f32::NAN, 6.0, 16.0, 12.0],
+        [8.0, 6.0, f32::INFINITY, 12.0],
+        [f32::NEG_INFINITY, 6.0, 16.0, 12.0],
+    ];
+    let placeless = sides.into_iter().map(|sides| Detection { sides, ..plain });
+    let nameless = [-1.0, kinds, kinds + 90.0, 1e9, 0.5].into_iter().map(|kind| Detection { kind, ..plain });
+    for detection in placeless.chain(nameless) {
+        match decode(&detection) {
+            None => {}
+            Some(Err(e)) if e.kind() == ErrorKind::Output => {}
+            Some(Ok(decoded)) if !(decoded.defects.is_empty() && decoded.lost.is_empty()) => {
+                sound(&decoded, placement.frame()).map_err(|problem| format!("{detection:?}: {problem}"))?;
+            }
+            Some(other) => return Err(format!("{detection:?}: expected to be told of it, found {other:?}")),
+        }
+    }
+    for confidence in [90.0, 2.2, 1.1, -3.0] {
+        let detection = Detection { confidence, ..plain };
+        match decode(&detection) {
+            None => {}
+            Some(Err(e)) if e.kind() == ErrorKind::Output && e.name().is_some() => {}
+            Some(other) => return Err(format!("{detection:?}: expected an error with the output, found {other:?}")),
         }
     }
     Ok(())

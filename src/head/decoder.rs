@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+use super::lost::{Loss, Lost};
 use super::{Context, Head, Proposals, Slot};
 use crate::defect::{Defect, Kind};
 use crate::error::Result;
@@ -23,12 +24,15 @@ pub struct Decoded {
     pub defects: Vec<Defect>,
     /// The highest confidence that the model gave to any defect, reported or not, in `0..=1`.
     pub score: f32,
+    /// Detections that a verdict could depend on and that are not among the defects: a panel that lost one does not
+    /// pass. Most often empty. The decoder fills it in, whatever the head does.
+    pub lost: Vec<Lost>,
 }
 
 impl Decoded {
-    /// A frame's defects and score.
+    /// A frame's defects and score; nothing is lost.
     pub fn new(defects: Vec<Defect>, score: f32) -> Self {
-        Decoded { defects, score }
+        Decoded { defects, score, lost: Vec::new() }
     }
 }
 
@@ -45,11 +49,24 @@ impl Decoder {
         self
     }
 
+    /// Loses no detection of a kind without a word from the confidence on that `sure` gives for it: see
+    /// [`Context::with_sure`].
+    #[must_use]
+    pub fn with_sure(mut self, sure: impl Fn(&Kind) -> f32) -> Self {
+        self.context = self.context.with_sure(sure);
+        self
+    }
+
+    /// The kinds of its manifest.
+    pub(crate) fn kinds(&self) -> &[Kind] {
+        &self.context.output().kinds
+    }
+
     /// Reads what the graph gave for one view of a frame that `found` was [begun](Proposals::begin) for.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values, and for an output of a shape other than
-    /// its format's.
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values, for scores that are no probabilities, and
+    /// for an output of a shape other than its format's.
     pub fn propose(&self, slot: &Slot<'_>, found: &mut Proposals) -> Result<()> {
         found.view(*slot.placement());
         self.head.propose(&self.context, slot, found)
@@ -61,7 +78,16 @@ impl Decoder {
     /// As [`propose`](Self::propose).
     pub fn assemble(&self, found: &mut Proposals) -> Result<Decoded> {
         found.merge();
-        self.head.assemble(&self.context, found)
+        let sure = found.candidates.iter().filter(|candidate| self.context.is_sure(candidate));
+        let surest = sure.copied().reduce(|most, next| if next.confidence > most.confidence { next } else { most });
+        let mut decoded = self.head.assemble(&self.context, found)?;
+        decoded.lost = found.lost(self.kinds());
+        // Whatever a head of the program's own does with its candidates.
+        if let Some(most) = surest.filter(|_| decoded.defects.is_empty() && decoded.lost.is_empty()) {
+            self.context.lose(Loss::Unreported, &most, &mut found.notes.lost);
+            decoded.lost = found.lost(self.kinds());
+        }
+        Ok(decoded)
     }
 
     /// Decodes a frame that is one view, at `index` of a batch; `found` is reused memory: once it has grown, nothing is

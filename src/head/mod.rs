@@ -3,7 +3,7 @@
 //! A [`Head`] is one format. `propose` reads one view (a whole frame, or a part of it) into candidates or maps;
 //! `assemble` takes what all views of a frame gave and makes its defects: suppression, limits, regions, masks. Each
 //! format is a file in `format/`, and one line in the list there. From the lowest file up: `activation`, `config`,
-//! `suppression`, `surface`, `maps`, `proposals`, `slot`, `context`, this trait, `search`, `registry`, `format/`,
+//! `lost`, `suppression`, `surface`, `maps`, `proposals`, `slot`, `context`, this trait, `search`, `registry`, `format/`,
 //! `decoder`; `conformance` checks every head, also those of other crates.
 
 mod activation;
@@ -12,6 +12,7 @@ pub mod conformance;
 mod context;
 mod decoder;
 mod format;
+mod lost;
 mod maps;
 mod oriented;
 mod proposals;
@@ -35,9 +36,10 @@ pub use activation::Activation;
 pub use config::{Normalize, OutputConfig, Task};
 pub use context::Context;
 pub use decoder::{Decoded, Decoder};
+pub use lost::{Loss, Lost};
 pub use proposals::{Candidate, Proposals};
 pub use registry::{Format, HeadFormat};
-pub(crate) use registry::{find, formats, names, starter_kinds};
+pub(crate) use registry::{find, fitting, formats, names, starter_kinds};
 pub use search::Search;
 pub use slot::Slot;
 pub use suppression::Suppression;
@@ -57,11 +59,11 @@ pub trait Head: fmt::Debug + Send + Sync {
 
     /// Reads what the graph gave for one view: candidates that reach their kind's floor, in model or frame pixels, and
     /// the highest confidence of any defect, reported or not. Nothing is suppressed yet, unless a mask would have to be
-    /// drawn for each candidate.
+    /// drawn for each candidate. Every candidate goes through [`Context::propose`], which loses none without a word.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values and for outputs of another shape than the
-    /// format's.
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for non-finite values, for scores that are no probabilities, and
+    /// for outputs of another shape than the format's.
     fn propose(&self, context: &Context, slot: &Slot<'_>, found: &mut Proposals) -> Result<()>;
 
     /// How candidates suppress each other when a frame is assembled. Default: greedy non-maximum suppression.

@@ -1,5 +1,7 @@
+use super::lost::{Lost, Notes};
 use super::maps::Maps;
 use super::surface::SurfaceScratch;
+use crate::defect::Kind;
 use crate::geometry::{PixelBox, Placement, Size};
 
 /// A defect that a view proposes, before suppression.
@@ -59,7 +61,7 @@ impl Candidate {
 pub struct Proposals {
     frame: Size,
     pub(super) views: Vec<Placement>,
-    pub(super) score: f32,
+    pub(super) notes: Notes,
     pub(super) candidates: Vec<Candidate>,
     pub(super) maps: Maps,
     pub(super) scratch: HeadScratch,
@@ -89,7 +91,7 @@ impl Proposals {
     pub fn begin(&mut self, frame: Size) {
         self.frame = frame;
         self.views.clear();
-        self.score = 0.0;
+        self.notes = Notes::default();
         self.candidates.clear();
         self.maps.clear();
     }
@@ -109,8 +111,8 @@ impl Proposals {
         &self.views
     }
 
-    /// Adds a candidate of the view that is read.
-    pub fn push(&mut self, candidate: Candidate) {
+    /// Adds a candidate of the view that is read, which is known to have its place in the frame.
+    pub(super) fn push(&mut self, candidate: Candidate) {
         let view = self.views.len().saturating_sub(1);
         self.candidates.push(Candidate { view, ..candidate });
     }
@@ -122,12 +124,17 @@ impl Proposals {
 
     /// Takes note of the confidence of a defect, reported or not.
     pub fn notice(&mut self, confidence: f32) {
-        self.score = self.score.max(confidence);
+        self.notes.notice(confidence);
     }
 
     /// The highest confidence noticed, 0 without any.
     pub fn score(&self) -> f32 {
-        self.score
+        self.notes.score
+    }
+
+    /// What was lost so far, of a model with these kinds.
+    pub(crate) fn lost(&self, kinds: &[Kind]) -> Vec<Lost> {
+        self.notes.lost.told(kinds)
     }
 
     /// Puts the candidates of several views on the frame's pixels, where they can be compared. Those of a single view

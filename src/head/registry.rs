@@ -120,6 +120,12 @@ pub(crate) fn starter_kinds(format: &HeadFormat, signature: &Signature) -> Optio
     (format.kinds)(signature)
 }
 
+/// The formats for a task whose outputs a graph has by names and shapes, guessed or not, as one text.
+pub(crate) fn fitting(task: Task, output: &OutputConfig, signature: &Signature, own: &[HeadFormat]) -> String {
+    let known = FORMATS.iter().chain(own).filter(|format| format.tasks.contains(&task));
+    names(known.filter(|format| (format.find)(&Search::new(task, output, signature, false)).is_ok()))
+}
+
 /// The head for a graph: that of the format which the manifest names, or the only one that fits. `own` are formats of
 /// the program.
 pub(crate) fn find(
@@ -145,6 +151,11 @@ pub(crate) fn find(
     match found[..] {
         [only] => (only.find)(&search(true)),
         [] => {
+            // What the only format misses says more than its name.
+            let mut guessed = known.iter().filter(|format| format.guessed);
+            if let (Some(only), None) = (guessed.next(), guessed.next()) {
+                return (only.find)(&search(true));
+            }
             let expected = format!("outputs of one of the formats {} with {} kinds", all(), output.kinds.len());
             Err(Mismatch::new(expected, list(&signature.outputs)))
         }

@@ -18,6 +18,18 @@ pub(super) fn finite(values: &[f32]) -> bool {
     )
 }
 
+/// By how much a probability may be off: one step of 8 bits, the coarsest numbers that graphs compute with.
+pub(super) const ROUNDING: f32 = 1.0 / 256.0;
+
+/// Whether all are probabilities, but for rounding.
+pub(super) fn probable(values: &[f32]) -> bool {
+    let off = |value: f32| u32::from(!(value >= -ROUNDING && value <= 1.0 + ROUNDING));
+    vectorised(
+        #[inline(always)]
+        || values.iter().fold(0u32, |any, &value| any | off(value)) == 0,
+    )
+}
+
 /// The highest of each [`BLOCK`] values, all of them numbers, written into `peaks`.
 pub(super) fn peaks(values: &[f32], peaks: &mut Vec<f32>) {
     peaks.clear();
@@ -92,10 +104,11 @@ mod tests {
             }
 
             prop_assert!(finite(&values));
+            prop_assert_eq!(probable(&values), values.iter().all(|v| (0.0..=1.0).contains(v)));
             if let Some((place, bad)) = bad {
                 let place = place % values.len();
                 values[place] = bad;
-                prop_assert!(!finite(&values));
+                prop_assert!(!finite(&values) && !probable(&values));
             }
         }
     }

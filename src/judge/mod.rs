@@ -60,7 +60,8 @@ pub trait Judge: Send + Sync + fmt::Debug {
     fn judge(&self, defects: &[Defect], frames: &[Size]) -> Judgement;
 
     /// The lowest confidence, in `0..=1`, at which a defect of this kind can affect a verdict: defects are reported
-    /// from there on, or from the manifest's confidence on where that is lower.
+    /// from there on, or from the manifest's confidence on where that is lower. A detection of at least this confidence
+    /// that cannot become a defect sends the panel to review: see [`Decoded::lost`](crate::Decoded::lost).
     fn floor(&self, kind: &Kind) -> f32;
 
     /// SHA-256, in hexadecimal, of all that its verdicts depend on, for [`Trace::policy`](crate::Trace::policy).

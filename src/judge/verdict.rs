@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -50,5 +51,26 @@ impl Judgement {
         reasons.sort();
         reasons.dedup();
         Judgement { verdict, reasons }
+    }
+
+    /// The same where something else than defects asks for `verdict` too, with `reasons`: the worse verdict counts, and
+    /// its reasons; those of both where they are equal. Nothing happens without a reason.
+    ///
+    /// ```
+    /// use panelqc::{Judgement, Verdict};
+    ///
+    /// let passed = Judgement::new(Verdict::Pass, [r#"rule "dust": count 2 < 3"#]);
+    /// let judgement = passed.and(Verdict::Review, ["the frame is too dark"]);
+    /// assert_eq!((judgement.verdict, &*judgement.reasons[0]), (Verdict::Review, "the frame is too dark"));
+    /// ```
+    #[must_use]
+    pub fn and<S: Into<String>>(self, verdict: Verdict, reasons: impl IntoIterator<Item = S>) -> Self {
+        let more: Vec<String> = reasons.into_iter().map(Into::into).collect();
+        match verdict.cmp(&self.verdict) {
+            _ if more.is_empty() => self,
+            Ordering::Less => self,
+            Ordering::Equal => Judgement::new(verdict, self.reasons.into_iter().chain(more)),
+            Ordering::Greater => Judgement::new(verdict, more),
+        }
     }
 }

@@ -1,11 +1,15 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::options::Precision;
 use crate::error::{Error, Result};
-use crate::head::{OutputConfig, Task};
+use crate::head::{Normalize, OutputConfig, Task};
 use crate::tensor::{Batch, Preprocess, Step};
+
+/// How far black and white have to be apart in the input tensor: far below what any model takes.
+const LEAST_LEVELS: f32 = 1e-3;
 
 /// `model.toml`: what the graph is fed and what its outputs mean. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,6 +119,53 @@ impl Manifest {
         toml::to_string(self).unwrap_or_default()
     }
 
+    /// What the graph gets for black and for white, in the first channel.
+    fn levels(&self) -> (f32, f32) {
+        let Preprocess { scale, mean, std, .. } = &self.input;
+        let (mean, std) = (mean.first().copied().unwrap_or(0.0), std.first().copied().unwrap_or(1.0));
+        (((0.0 - mean) / std) as f32, ((255.0 * scale - mean) / std) as f32)
+    }
+
+    /// What can be used, but may let panels pass that should not, one sentence each: limits that hardly anything
+    /// reaches, and an input in which the graph sees hardly anything. `panelqc check` says them.
+    ///
+    /// ```
+    /// use panelqc::{Manifest, OutputConfig, Preprocess, Size, Task};
+    ///
+    /// let mut output = OutputConfig::new(vec!["stain".into()]);
+    /// output.min_area = 5000;
+    /// let manifest = Manifest::new("glass", Task::Segment, Preprocess::new(Size::new(64, 64)), output);
+    /// assert!(manifest.doubts()[0].starts_with("min_area = 5000 is more than the 64 x 64 pixels of the model's input"));
+    /// ```
+    pub fn doubts(&self) -> Vec<String> {
+        let (output, size) = (&self.output, self.input.size);
+        let mut doubts = Vec::new();
+        let (black, white) = self.levels();
+        if !(0.1..=1000.0).contains(&(white - black).abs()) {
+            doubts.push(format!(
+                "scale: the graph gets {black} for black and {white} for white; most take 0 and 1, 0 and 255, or about -2 \
+                 and 2"
+            ));
+        }
+        let regions = matches!(self.task, Task::Segment | Task::Anomaly);
+        if regions && output.min_area > size.area() {
+            doubts.push(format!(
+                "min_area = {} is more than the {size} pixels of the model's input: regions that are smaller are not \
+                 reported, and frames that are smaller cannot be inspected",
+                output.min_area
+            ));
+        }
+        if (regions || self.task == Task::Instance) && output.pixel_threshold >= 1.0 {
+            doubts.push("pixel_threshold = 1: no pixel is above it".to_owned());
+        }
+        for kind in output.kinds.iter().filter(|kind| !output.good.contains(kind)) {
+            if output.confidence_of(kind) >= 1.0 {
+                doubts.push(format!("confidence = 1 for `{kind}`: hardly any defect reaches it"));
+            }
+        }
+        doubts
+    }
+
     /// What is wrong with the values, as expected and found.
     fn problem(&self) -> Option<(String, String)> {
         if self.schema != 1 {
@@ -125,6 +176,11 @@ impl Manifest {
         }
         if let Some(problem) = self.input.problem() {
             return Some(("a usable [input] table".to_owned(), problem));
+        }
+        let (black, white) = self.levels();
+        if !(white - black).is_finite() || (white - black).abs() < LEAST_LEVELS {
+            let expected = "[input] scale, mean and std that tell black from white";
+            return Some((expected.to_owned(), format!("{black} for black and {white} for white")));
         }
         if let Some(problem) = self.prepare.iter().find_map(Step::problem) {
             return Some(("usable steps in [[prepare]]".to_owned(), problem));
@@ -143,18 +199,27 @@ impl Manifest {
         if output.kinds.is_empty() {
             return Some(("at least one of [output] kinds".to_owned(), "none".to_owned()));
         }
-        for (i, kind) in output.kinds.iter().enumerate() {
-            if kind.as_str().trim().is_empty() || output.kinds[..i].contains(kind) {
+        let mut kinds = BTreeSet::new();
+        for kind in &output.kinds {
+            if kind.as_str().trim().is_empty() || !kinds.insert(kind) {
                 return Some(("[output] kinds with names of their own".to_owned(), format!("`{kind}` twice or empty")));
             }
         }
-        if let Some(unknown) = output.good.iter().find(|kind| !output.kinds.contains(kind)) {
+        if let Some(unknown) = output.good.iter().find(|kind| !kinds.contains(kind)) {
             return Some(("[output] good out of the kinds".to_owned(), format!("`{unknown}`")));
         }
-        if let Some(unknown) = output.confidences.keys().find(|kind| !output.kinds.contains(kind)) {
+        if output.good.iter().collect::<BTreeSet<_>>().len() == kinds.len() {
+            let expected = "a kind that is a defect, one that is not in [output] good";
+            return Some((expected.to_owned(), "none: every panel would pass".to_owned()));
+        }
+        if let Some(unknown) = output.confidences.keys().find(|kind| !kinds.contains(kind)) {
             return Some(("[output] confidences of the kinds".to_owned(), format!("`{unknown}`")));
         }
-        if let Some(n) = output.normalize.filter(|n| !(n.max > n.min && n.threshold.is_finite())) {
+        if output.max_defects == 0 {
+            return Some(("[output] max_defects of at least 1".to_owned(), "0: every panel would pass".to_owned()));
+        }
+        let usable = |n: &Normalize| n.max > n.min && (n.max - n.min).is_finite() && n.threshold.is_finite();
+        if let Some(n) = output.normalize.filter(|n| !usable(n)) {
             return Some(("[output] normalize with min below max".to_owned(), format!("{n:?}")));
         }
         let confidences = output.confidences.values().map(|&value| ("confidences", Some(value)));

@@ -7,6 +7,7 @@ mod options;
 mod package;
 mod proposal;
 mod python;
+mod trial;
 mod ultralytics;
 
 pub use files::ModelInfo;

@@ -51,6 +51,9 @@ pub struct ModelOptions {
     pub graph: GraphOptions,
     /// The program's own formats, which a manifest may name. Default: none.
     pub formats: Vec<HeadFormat>,
+    /// Whether the model is loaded without the inference that tries its outputs: see [`Model::load`](crate::Model::load).
+    /// Default `false`.
+    pub untried: bool,
 }
 
 impl ModelOptions {
@@ -93,6 +96,15 @@ impl ModelOptions {
     #[must_use]
     pub fn with_rewrite(mut self, rewrite: bool) -> Self {
         self.graph.rewrite = rewrite;
+        self
+    }
+
+    /// The same, with or without an inference that tries the model when it is loaded. Without it a format whose numbers
+    /// do not fit shows with the first panel, as its error. That is for a program that loads a model again that it has
+    /// loaded before, or that must not wait for an inference.
+    #[must_use]
+    pub fn with_untried(mut self, untried: bool) -> Self {
+        self.untried = untried;
         self
     }
 

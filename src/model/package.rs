@@ -40,6 +40,11 @@ impl Model {
     /// ONNX Runtime is found as [`init_runtime`](crate::init_runtime) says. The graph's hash, inputs and outputs are
     /// checked here against the manifest, not at the first image.
     ///
+    /// Names and shapes do not tell everything: rows of two layouts can look alike, boxes can be in pixels or in parts of
+    /// the input, scores can be probabilities or not. So the graph runs once, on the package's first golden image or else
+    /// on a test picture of the input's size, and what it gives has to be what its format may give: see
+    /// [`ModelOptions::untried`].
+    ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) for a missing file, a manifest that cannot be used, a hash that
     /// differs, or a graph that does not fit; [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) when there is no usable
@@ -129,7 +134,7 @@ impl Model {
             let expected = "a batch of 1, since the outputs are one frame's";
             return Err(fit(Mismatch::new(expected, format!("a batch of {batch}"))));
         }
-        Ok(Model {
+        let model = Model {
             used: head.outputs(),
             form,
             head,
@@ -140,7 +145,11 @@ impl Model {
             manifest_sha256: sha256_hex(text.as_bytes()).into(),
             manifest,
             graph,
-        })
+        };
+        if !options.untried {
+            model.try_out(options)?;
+        }
+        Ok(model)
     }
 
     /// The graph's file; of a graph from memory, what messages call it.

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+pub(crate) use graph::{Element, Given, write_package};
 use panelqc::{Frame, Panel, PanelReport, PixelFormat, Size, Timings};
 pub(crate) use program::Program;
 pub(crate) use render::{board, cell};
 
+mod graph;
 mod program;
 mod render;
 

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use panelqc::{Frame, Inspector, Panel, PixelFormat, Policy, init_runtime};
+use panelqc::{Frame, Inspector, Panel, PixelFormat, Policy, Size, init_runtime};
 use panelqc_eval::Golden;
 
 use super::Failure;
@@ -40,7 +40,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     writeln!(out, "kinds     {}", kinds.join(", "))?;
 
     // A gray image of the model's own size: the graph has to run on it and give numbers that decode.
-    let (size, pixels) = (manifest.input.size, manifest.input.size.area() as usize);
+    // One that has a region of `min_area`, as the frames to come hopefully do.
+    let Size { width, height } = manifest.input.size;
+    let larger = |times: u32| Size::new(width * times, height * times);
+    let size = (1..=8).map(larger).find(|size| size.area() >= manifest.output.min_area).unwrap_or(larger(1));
+    let pixels = size.area() as usize;
     let gray = match manifest.white() {
         Some(white) if white > 255 => Frame::new(size, PixelFormat::Mono16, vec![white / 2; pixels])?,
         white => Frame::new(size, PixelFormat::Mono8, vec![(white.unwrap_or(255) / 2) as u8; pixels])?,
@@ -56,6 +60,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let inspector = builder.build()?;
     let report = inspector.inspect(&panel)?;
     writeln!(out, "run       a gray image: score {}, {:.1} ms", report.score, report.ms.infer)?;
+    for reason in &report.reasons {
+        writeln!(out, "          {}: {reason}", report.verdict)?;
+    }
     let mut failed = 0;
     for replay in
         Golden::load(inspector.model())?.map(|golden| golden.replay(&inspector)).transpose()?.unwrap_or_default()
@@ -70,6 +77,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             writeln!(out, "          {problem}")?;
         }
         failed += usize::from(!replay.problems.is_empty());
+    }
+    for doubt in inspector.model().manifest().doubts() {
+        writeln!(out, "doubt     {doubt}")?;
+    }
+    for doubt in inspector.policy().map(|policy| policy.doubts(&manifest.output)).unwrap_or_default() {
+        writeln!(out, "doubt     {doubt}")?;
     }
     for problem in &dead {
         writeln!(out, "policy    {problem}")?;

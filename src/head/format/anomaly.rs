@@ -1,8 +1,10 @@
 //! Format `anomaly`: how unusual a frame is, and where (PaDiM, PatchCore, EfficientAD, and anomalib's exports).
 //!
-//! * a map `[B, 1, h, w]` or `[B, h, w]`, and a score `[B]` or `[B, 1]`; where there is no score, the map's highest
-//!   number is it;
-//! * `normalize` in the manifest maps numbers of any scale to 0 to 1; anomalib 2 exports them on that scale.
+//! * a map `[B, 1, h, w]` or `[B, h, w]`, and a score `[B]`, `[B, 1]` or, of a graph for one frame at a time, `[]`. A
+//!   graph without an output that could be a score has its map's highest number as score, and so has one whose
+//!   `scores` in the manifest names the map;
+//! * `normalize` in the manifest maps numbers of any scale to 0 to 1; anomalib 2 exports them on that scale. Without it
+//!   other numbers are an error.
 //!
 //! Where the map reaches `pixel_threshold`, connected pixels (by sides or corners) of at least `min_area` are one
 //! defect, whose confidence is the highest number in it. The frame's score decides: below `confidence` no region is
@@ -19,6 +21,7 @@ use crate::head::context::most_confident_first;
 use crate::head::proposals::{Candidate, Proposals};
 use crate::head::search::real;
 use crate::head::{Context, Decoded, Format, Head, HeadFormat, Mismatch, Search, Slot, Task};
+use crate::runtime::Port;
 
 pub(super) const FORMAT: HeadFormat =
     HeadFormat::new("anomaly", &[Task::Anomaly], find).guessed().with_kinds(|_| Some(vec![Kind::new("anomaly")]));
@@ -28,28 +31,42 @@ impl Format {
     pub const ANOMALY: Format = Format::named("anomaly");
 }
 
+/// What is looked for, and what to do where it is not clear.
+const SCORE: &str =
+    "an anomaly score f32[?] (`scores` in the [output] table names it, or the map for its highest number)";
+
+/// What makes probabilities of anomaly numbers of any scale.
+const NORMALIZE: &str = "[output] normalize = { threshold, min, max } for numbers of another scale";
+
 #[derive(Debug)]
 struct Anomaly {
     map: Option<usize>,
     score: Option<usize>,
+    /// Whether the score has no batch axis.
+    scalar: bool,
 }
 
 fn find(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
-    let output = search.output();
+    let (output, ports) = (search.output(), search.ports());
+    let is_map =
+        |port: &Port| real(port) && (port.fits(&[None, Some(1), None, None]) || port.fits(&[None, None, None]));
+    let is_score =
+        |port: &Port| real(port) && (port.fits(&[None]) || port.fits(&[None, Some(1)]) || port.shape.is_empty());
     let map_name = output.map.as_deref().or_else(|| search.called(&["anomaly_map"]));
+    let map = match map_name.is_some() || ports.iter().any(is_map) {
+        true => Some(search.one(map_name, "an anomaly map f32[?, 1, ?, ?]", is_map)?),
+        false => None,
+    };
     let score_name = output.scores.as_deref().or_else(|| search.called(&["pred_score"]));
-    let map = search.one(map_name, "an anomaly map f32[?, 1, ?, ?]", |port| {
-        real(port) && (port.fits(&[None, Some(1), None, None]) || port.fits(&[None, None, None]))
-    });
-    let score = search.one(score_name, "an anomaly score f32[?]", |port| {
-        real(port) && (port.fits(&[None]) || port.fits(&[None, Some(1)]) || port.shape.is_empty())
-    });
-    match (map, score) {
-        (Err(e), _) if output.map.is_some() => Err(e),
-        (_, Err(e)) if output.scores.is_some() => Err(e),
-        (Err(e), Err(_)) => Err(e),
-        (map, score) => Ok(Arc::new(Anomaly { map: map.ok(), score: score.ok() })),
-    }
+    // The map's highest number is the score where that was asked for, and where no other output could be one.
+    let of_map = map.is_some_and(|map| score_name == Some(&*ports[map].name));
+    let left = map.is_none() || score_name.is_some() || ports.iter().any(|port| real(port) && port.shape.len() <= 2);
+    let score = match left && !of_map {
+        true => Some(search.one(score_name, SCORE, is_score)?),
+        false => None,
+    };
+    let scalar = score.is_some_and(|score| ports[score].shape.is_empty());
+    Ok(Arc::new(Anomaly { map, score, scalar }))
 }
 
 impl Head for Anomaly {
@@ -57,8 +74,13 @@ impl Head for Anomaly {
         self.map.into_iter().chain(self.score).collect()
     }
 
+    fn single(&self) -> bool {
+        self.scalar
+    }
+
     fn propose(&self, context: &Context, slot: &Slot<'_>, found: &mut Proposals) -> Result<()> {
-        let normal = |value: f32| context.output().normalize.map_or(value.clamp(0.0, 1.0), |n| n.apply(value));
+        let normalize = context.output().normalize;
+        let normal = |value: f32| normalize.map_or(value.clamp(0.0, 1.0), |n| n.apply(value));
         let placement = slot.placement();
         let mut peak = 0.0;
         if let Some(output) = self.map {
@@ -66,7 +88,10 @@ impl Head for Anomaly {
             if map.ndim() == 3 {
                 map = map.index_axis_move(Axis(0), 0);
             }
-            slot.finite(output, &map)?;
+            match normalize {
+                None => slot.probabilities(output, &map, NORMALIZE)?,
+                Some(_) => slot.finite(output, &map)?,
+            }
             let cells = (map.shape()[0], map.shape()[1]);
             let (_, cells) = found.maps.add_layer(placement, cells, map.iter().map(|&value| normal(value)));
             peak = cells.iter().copied().fold(0.0, f32::max);
@@ -74,28 +99,33 @@ impl Head for Anomaly {
         let score = match self.score {
             None => peak,
             Some(output) => {
-                let numbers = slot.ranked(output, &[0, 1])?;
-                slot.finite(output, &numbers)?;
-                numbers.iter().next().map_or(0.0, |&value| normal(value))
+                let numbers = if self.scalar { slot.whole(output, 0)? } else { slot.ranked(output, &[0, 1])? };
+                match normalize {
+                    None => slot.probabilities(output, &numbers, NORMALIZE)?,
+                    Some(_) => slot.finite(output, &numbers)?,
+                }
+                let (Some(&value), 1) = (numbers.first(), numbers.len()) else {
+                    return Err(slot.misshapen(output, "one number for each frame", numbers.shape()));
+                };
+                normal(value)
             }
         };
-        found.notice(score);
         // One kind: the first that is a defect.
         if let Some(kind) = context.floors().iter().position(Option::is_some) {
-            let candidate = Candidate::new(kind, score, PixelBox::from(placement.region()));
-            found.push(candidate.placed());
+            context.take(Candidate::new(kind, score, PixelBox::from(placement.region())).placed(), found);
         }
         Ok(())
     }
 
     fn assemble(&self, context: &Context, found: &mut Proposals) -> Result<Decoded> {
         let (frame, output) = (found.frame(), context.output());
-        let Proposals { views, candidates, score, maps, scratch, .. } = found;
+        let Proposals { views, candidates, notes, maps, scratch, .. } = found;
+        let score = notes.score;
         let most =
             candidates.iter().copied().reduce(|most, next| if next.confidence > most.confidence { next } else { most });
         let mut defects = Vec::new();
         let floor = most.and_then(|most| context.floors()[most.kind]);
-        if let (Some(most), Some(floor)) = (most, floor.filter(|&floor| *score >= floor)) {
+        if let (Some(most), Some(floor)) = (most, floor.filter(|&floor| score >= floor)) {
             if let Some(plane) = maps.merged(frame, 0) {
                 scratch.surface.find_blobs(&plane, output.pixel_threshold);
                 for number in 0..scratch.surface.blobs.len() {
@@ -106,7 +136,7 @@ impl Head for Anomaly {
                 }
             }
             if defects.is_empty() {
-                defects.extend(views.get(most.view).and_then(|view| context.defect(&most, view)));
+                defects.extend(views.get(most.view).and_then(|view| context.defect(&most, view).ok()));
             }
         }
         most_confident_first(&mut defects);
@@ -132,7 +162,7 @@ mod tests {
     fn decode(change: impl Fn(&mut OutputConfig), score: Option<f32>, map: &[f32]) -> Decoded {
         let mut output = OutputConfig { confidence: 0.5, ..OutputConfig::new(vec!["anomaly".into()]) };
         change(&mut output);
-        let head = Anomaly { map: Some(0), score: score.map(|_| 1) };
+        let head = Anomaly { map: Some(0), score: score.map(|_| 1), scalar: false };
         let tensors = [(vec![1, 1, 4, 8], map.to_vec()), (vec![1, 1], vec![score.unwrap_or(0.0)])];
         let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(Size::new(8, 4)) }.placement(Size::new(8, 4));
         testing::decode(head, output, &tensors, (0, &placement)).unwrap()

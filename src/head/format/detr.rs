@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ndarray::Axis;
 
-use super::rows::numbered;
+use super::rows::{in_parts, numbered};
 use crate::defect::Kind;
 use crate::error::Result;
 use crate::geometry::PixelBox;
@@ -35,6 +35,8 @@ struct Detr {
     logits: usize,
     boxes: usize,
     activation: Activation,
+    /// Whether there is a last number for "nothing".
+    nothing: bool,
 }
 
 fn find(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
@@ -50,13 +52,13 @@ fn find(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
         stated => stated,
     };
     let logits = |more: usize| search.shaped(scores_name, "logits", &[None, None, Some(kinds + more)]);
-    let (logits, activation) = match (logits(0), logits(1)) {
-        (Ok(i), _) if i != boxes => (i, Activation::Sigmoid),
-        (_, Ok(i)) if i != boxes => (i, together),
+    let (logits, activation, nothing) = match (logits(0), logits(1)) {
+        (Ok(i), _) if i != boxes => (i, Activation::Sigmoid, false),
+        (_, Ok(i)) if i != boxes => (i, together, true),
         (Err(e), _) | (Ok(_), Err(e)) => return Err(e),
         (Ok(_), Ok(_)) => return Err(Mismatch::new("logits beside the boxes", list(search.ports()))),
     };
-    Ok(Arc::new(Detr { logits, boxes, activation }))
+    Ok(Arc::new(Detr { logits, boxes, activation, nothing }))
 }
 
 fn starter_kinds(signature: &Signature) -> Option<Vec<Kind>> {
@@ -88,7 +90,18 @@ impl Head for Detr {
         if sides.shape() != [queries, 4] {
             return Err(slot.misshapen(self.boxes, format!("{queries} boxes of 4 numbers"), sides.shape()));
         }
-        let Proposals { views, candidates, score, scratch, .. } = found;
+        let more = usize::from(self.nothing);
+        if numbers.shape()[1] != kinds + more {
+            return Err(slot.misshapen(self.logits, format!("{} logits", kinds + more), numbers.shape()));
+        }
+        // Those of a softmax or a logistic function: it would be applied twice, and everything be a defect.
+        if numbers.iter().all(|number| (0.0..=1.0).contains(number)) {
+            let expected = "logits (from an export without its last softmax or logistic function, or another format)";
+            let highest = numbers.iter().copied().fold(0.0, f32::max);
+            return Err(slot.unusual(self.logits, expected, format!("numbers from 0 to {highest} alone")));
+        }
+        in_parts(slot, self.boxes, sides.outer_iter().map(|row| [0, 1, 2, 3].map(|side| row[side])))?;
+        let Proposals { views, candidates, notes, scratch, .. } = found;
         let HeadScratch { ranked, numbers: probabilities, .. } = scratch;
         ranked.clear();
         for (query, row) in numbers.axis_iter(Axis(0)).enumerate() {
@@ -109,9 +122,7 @@ impl Head for Detr {
         let view = views.len().saturating_sub(1);
         let (width, height) = (placement.model().width as f32, placement.model().height as f32);
         for &(query, kind, confidence) in ranked.iter() {
-            let Some(floor) = context.floors().get(kind).copied().flatten() else { continue };
-            *score = score.max(confidence);
-            if confidence < floor {
+            if context.passes_over(kind, confidence, notes) {
                 continue;
             }
             let [x, y, w, h] = [0, 1, 2, 3].map(|i| sides[[query, i]]);
@@ -121,10 +132,9 @@ impl Head for Detr {
                 (x + w / 2.0) * width,
                 (y + h / 2.0) * height,
             );
-            // A box in the padding takes no other's place.
-            if placement.box_to_frame(&bbox).area() > 0.0 {
-                let candidate = Candidate::new(kind, confidence.clamp(0.0, 1.0), bbox);
-                candidates.push(Candidate { view, ..candidate.with_rank(query * kinds + kind) });
+            let candidate = Candidate::new(kind, confidence, bbox).with_rank(query * kinds + kind);
+            if context.placed(&candidate, placement, notes).is_some() {
+                candidates.push(Candidate { view, ..candidate });
             }
         }
         Ok(())
@@ -144,7 +154,7 @@ mod tests {
         let tensors = [(vec![1, 2, logits.0], logits.1.to_vec()), (vec![1, 2, 4], boxes)];
         let placement =
             Preprocess { fit: Fit::Stretch, ..Preprocess::new(Size::new(32, 32)) }.placement(Size::new(80, 40));
-        let head = Detr { logits: 0, boxes: 1, activation };
+        let head = Detr { logits: 0, boxes: 1, activation, nothing: logits.0 == 3 };
         let decoded = testing::decode(head, output, &tensors, (0, &placement)).unwrap();
         decoded.defects.iter().map(|d| (d.kind.to_string(), d.confidence.get(), d.bbox.into())).collect()
     }

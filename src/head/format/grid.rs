@@ -1,6 +1,6 @@
 //! Format `grid`: an anchor-free detector (in the manner of FCOS, Tian et al. 2019) with two outputs.
 //!
-//! * scores `[B, K, h, w]`: probability of each kind in each cell;
+//! * scores `[B, K, h, w]`: probability of each kind in each cell (with `activation = "sigmoid"`, its logit);
 //! * boxes `[B, 4, h, w]`: distances, in model pixels and not negative, from the cell's centre to the left, top, right
 //!   and bottom side of the box.
 //!
@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::geometry::PixelBox;
-use crate::head::proposals::{Candidate, Proposals};
-use crate::head::slot::slice;
-use crate::head::{Context, Format, Head, HeadFormat, Mismatch, Search, Slot, Task, scan};
+use crate::head::activation::sigmoid;
+use crate::head::proposals::{Candidate, HeadScratch, Proposals};
+use crate::head::slot::{LOGITS, slice};
+use crate::head::{Activation, Context, Format, Head, HeadFormat, Mismatch, Search, Slot, Task, scan};
 use crate::runtime::Signature;
 
 use super::rows::numbered;
@@ -60,15 +61,35 @@ impl Head for Grid {
         let (rows, columns) = (probabilities.shape()[1], probabilities.shape()[2]);
         let step_x = f64::from(placement.model().width) / columns as f64;
         let step_y = f64::from(placement.model().height) / rows as f64;
-        slot.finite(self.scores, &probabilities)?;
-        let Proposals { views, candidates, score, scratch, .. } = found;
+        if probabilities.shape()[0] != context.kinds() {
+            return Err(slot.misshapen(self.scores, format!("{} kinds", context.kinds()), probabilities.shape()));
+        }
+        if distances.shape() != [4, rows, columns] {
+            return Err(slot.misshapen(
+                self.boxes,
+                format!("[4, {rows}, {columns}], as the scores"),
+                distances.shape(),
+            ));
+        }
+        let logits = context.output().activation == Activation::Sigmoid;
+        match logits {
+            true => slot.finite(self.scores, &probabilities)?,
+            false => slot.probabilities(self.scores, &probabilities, LOGITS)?,
+        }
+        let Proposals { views, candidates, notes, scratch, .. } = found;
+        let HeadScratch { peaks, numbers, .. } = scratch;
         let view = views.len().saturating_sub(1);
         for (kind, (plane, floor)) in probabilities.outer_iter().zip(context.floors()).enumerate() {
             let Some(floor) = *floor else { continue };
-            let plane = slice(&plane)?;
-            scan::peaks(plane, &mut scratch.peaks);
-            for (block, &peak) in scratch.peaks.iter().enumerate() {
-                *score = score.max(peak);
+            let mut plane = slice(&plane)?;
+            if logits {
+                numbers.clear();
+                numbers.extend(plane.iter().map(|&logit| sigmoid(logit)));
+                plane = numbers;
+            }
+            scan::peaks(plane, peaks);
+            for (block, &peak) in peaks.iter().enumerate() {
+                notes.notice(peak);
                 // Few blocks hold a defect.
                 if peak < floor {
                     continue;
@@ -90,13 +111,11 @@ impl Head for Grid {
                         (cx + side(2)) as f32,
                         (cy + side(3)) as f32,
                     );
-                    let bbox = placement.box_to_frame(&bbox);
-                    // A box in the padding alone has nothing left after clipping.
-                    if bbox.area() > 0.0 {
-                        let candidate = Candidate::new(kind, confidence.clamp(0.0, 1.0), bbox).placed();
-                        let rank = kind * plane.len() + cell;
-                        candidates.push(Candidate { view, ..candidate.with_rank(rank) });
-                    }
+                    let rank = kind * plane.len() + cell;
+                    let candidate = Candidate::new(kind, confidence.clamp(0.0, 1.0), bbox).with_rank(rank);
+                    // What overlaps is what is seen of the boxes in the frame.
+                    let bbox = context.placed(&candidate, placement, notes);
+                    candidates.extend(bbox.map(|bbox| Candidate { view, bbox, ..candidate.placed() }));
                 }
             }
         }
@@ -109,7 +128,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
     use crate::geometry::{Placement, Size};
-    use crate::head::{Decoded, OutputConfig, testing};
+    use crate::head::{Decoded, Loss, Lost, OutputConfig, testing};
     use crate::tensor::{Fit, Preprocess};
 
     fn decode(tensors: &[(Vec<usize>, Vec<f32>)], index: usize, placement: &Placement) -> Result<Decoded> {
@@ -151,9 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn a_box_in_the_padding_is_dropped() {
+    fn a_box_in_the_padding_is_lost() {
         let decoded = decode(&outputs(&[(0, 1, 0.9)], [1.0; 4]), 1, &placement(64, 32)).unwrap();
         assert!(decoded.defects.is_empty());
+        assert_eq!(decoded.lost, [Lost::new(Loss::Outside, "a", 0.9)]);
     }
 
     #[test]

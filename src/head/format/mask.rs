@@ -4,15 +4,17 @@
 //! Probabilities are interpolated to the source's pixels. With `softmax` (and `none` with a `good` kind) a pixel has
 //! its most probable kind; with `sigmoid`, and for a single kind, every kind that reaches `pixel_threshold`. The
 //! connected pixels of a kind (by sides or corners) are one defect, from `min_area` pixels on; its confidence is the
-//! highest probability in it, and the mean is kept beside.
+//! highest probability in it, and the mean is kept beside. A frame of fewer pixels than `min_area` is an error: it would
+//! pass whatever is on it.
 
 use std::sync::Arc;
 
 use super::rows::numbered;
 use crate::defect::Kind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::context::most_confident_first;
 use crate::head::proposals::{HeadScratch, Proposals};
+use crate::head::slot::ACTIVATION;
 use crate::head::{Activation, Context, Decoded, Format, Head, HeadFormat, Mismatch, Search, Slot, Task};
 
 pub(super) const FORMAT: HeadFormat =
@@ -45,7 +47,10 @@ impl Head for Segments {
 
     fn propose(&self, context: &Context, slot: &Slot<'_>, found: &mut Proposals) -> Result<()> {
         let numbers = slot.array(self.map, 3)?;
-        slot.finite(self.map, &numbers)?;
+        match context.output().activation {
+            Activation::None => slot.probabilities(self.map, &numbers, ACTIVATION)?,
+            _ => slot.finite(self.map, &numbers)?,
+        }
         let kinds = context.kinds();
         if numbers.shape()[0] != kinds {
             return Err(slot.misshapen(self.map, format!("{kinds} kinds"), numbers.shape()));
@@ -58,13 +63,17 @@ impl Head for Segments {
 
     fn assemble(&self, context: &Context, found: &mut Proposals) -> Result<Decoded> {
         let (frame, output) = (found.frame(), context.output());
+        if output.min_area > frame.area() {
+            let expected = format!("a frame of at least {} pixels ([output] min_area)", output.min_area);
+            return Err(Error::image("frame", expected, frame.to_string()));
+        }
         let exclusive = context.kinds() > 1
             && match output.activation {
                 Activation::Softmax => true,
                 Activation::Sigmoid => false,
                 Activation::None => !output.good.is_empty(),
             };
-        let Proposals { maps, scratch, score, .. } = found;
+        let Proposals { maps, scratch, notes, .. } = found;
         let HeadScratch { winners, surface, .. } = scratch;
         if exclusive {
             surface.highest(|plane| maps.merged(frame, plane), winners);
@@ -84,13 +93,13 @@ impl Head for Segments {
                 if blob.area < output.min_area {
                     continue;
                 }
-                *score = score.max(blob.peak.clamp(0.0, 1.0));
+                notes.notice(blob.peak.clamp(0.0, 1.0));
                 if blob.peak >= floor {
                     defects.extend(context.blob(kind, &blob, frame, surface));
                 }
             }
         }
         most_confident_first(&mut defects);
-        Ok(Decoded::new(defects, *score))
+        Ok(Decoded::new(defects, notes.score))
     }
 }

@@ -1,7 +1,9 @@
 //! What the formats with one row (or column) per proposal share. A proposal has the kind of its highest probability,
 //! the first where two are equal. With `M` mask coefficients behind its numbers, the mask of a proposal is where the
 //! prototypes `[B, M, h, w]`, weighted by them, are above `pixel_threshold` (as the logistic function of the sum),
-//! inside its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is dropped, as Ultralytics does.
+//! inside its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is no defect, as with Ultralytics, but lost.
+//!
+//! Scores are probabilities, or logits where the manifest says `activation = "sigmoid"`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,12 +15,14 @@ use super::prototypes::Weighted;
 use crate::defect::Kind;
 use crate::error::Result;
 use crate::geometry::{PixelBox, Placement};
+use crate::head::activation::sigmoid;
+use crate::head::lost::Loss;
 use crate::head::proposals::{Candidate, HeadScratch, Proposals};
 use crate::head::scan;
-use crate::head::slot::{plane, slice};
+use crate::head::slot::{LOGITS, plane, probable, slice};
 use crate::head::suppression::{Suppression, suppress};
 use crate::head::surface::Window;
-use crate::head::{Context, Head, Mismatch, Search, Slot};
+use crate::head::{Activation, Context, Head, Mismatch, Search, Slot};
 use crate::runtime::Signature;
 
 /// How the numbers of one proposal lie.
@@ -33,10 +37,14 @@ pub(super) trait Form: fmt::Debug + Send + Sync + 'static {
     /// above the threshold where they are above its inverse.
     const ENLARGES_PROBABILITIES: bool = false;
 
+    /// Whether boxes are in parts of the model's input, 0 to 1, and not in its pixels.
+    const PARTS: bool = false;
+
     /// Numbers before the mask coefficients.
     fn numbers(kinds: usize) -> usize;
 
-    /// Writes confidence and kind of each proposal into `best` and `kinds`, which are empty.
+    /// Writes confidence and kind of each proposal into `best` and `kinds`, which are empty. Refuses scores that are no
+    /// probabilities.
     fn best(table: &Table<'_>, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()>;
 
     /// The box in model pixels of a proposal's first four numbers; of a turned one, before it is turned. Default: they
@@ -88,28 +96,39 @@ impl<F: Form> Head for Rows<F> {
         };
         let masks = prototypes.as_ref().map_or(0, |p| p.shape()[0]);
         let table = Table::of::<F>(context, slot, self.rows, masks)?;
-        let Proposals { views, candidates, score, maps, scratch, .. } = found;
+        let Proposals { views, candidates, notes, maps, scratch, .. } = found;
         let HeadScratch { best, kinds, .. } = scratch;
         best.clear();
         kinds.clear();
         F::best(&table, context, best, kinds)?;
         let placement = slot.placement();
+        match F::PARTS {
+            true => in_parts(slot, self.rows, table.sides())?,
+            false => in_pixels(slot, self.rows, table.sides())?,
+        }
         let angle = F::angle(context.kinds());
         let view = views.len().saturating_sub(1);
         let first = candidates.len();
         for (row, (&confidence, &kind)) in best.iter().zip(kinds.iter()).enumerate() {
             let kind = kind as usize;
-            let Some(floor) = context.floors()[kind] else { continue };
-            *score = score.max(confidence);
-            if confidence >= floor {
-                let bbox = F::bbox([0, 1, 2, 3].map(|i| table.numbers[[row, i]]), placement);
-                let rank = if F::SUPPRESSION == Suppression::InGraph { row } else { kind * best.len() + row };
-                candidates.push(Candidate {
-                    view,
-                    row,
-                    angle: angle.map(|place| table.numbers[[row, place]]),
-                    ..Candidate::new(kind, confidence.clamp(0.0, 1.0), bbox).with_rank(rank)
-                });
+            // Most proposals end here.
+            if context.passes_over(kind, confidence, notes) {
+                continue;
+            }
+            if kind >= context.kinds() {
+                context.unknown(table.numbers[[row, 5]], confidence, notes);
+                continue;
+            }
+            let bbox = F::bbox([0, 1, 2, 3].map(|i| table.numbers[[row, i]]), placement);
+            let rank = if F::SUPPRESSION == Suppression::InGraph { row } else { kind * best.len() + row };
+            let candidate = Candidate {
+                view,
+                row,
+                angle: angle.map(|place| table.numbers[[row, place]]),
+                ..Candidate::new(kind, confidence.clamp(0.0, 1.0), bbox).with_rank(rank)
+            };
+            if context.placed(&candidate, placement, notes).is_some() {
+                candidates.push(candidate);
             }
         }
         let Some(planes) = &prototypes else { return Ok(()) };
@@ -119,19 +138,18 @@ impl<F: Form> Head for Rows<F> {
         own.extend(candidates.drain(first..));
         let output = context.output();
         suppress(own, F::SUPPRESSION, false, output.iou, output.iou_across);
-        own.truncate(output.max_defects);
+        context.truncate(own, &mut notes.lost);
         for at in 0..scratch.own.len() {
             let candidate = scratch.own[at];
             let bbox = placement.box_to_frame(&candidate.bbox);
-            // A box in the padding: nothing is left of it.
-            if bbox.area() <= 0.0 {
-                continue;
-            }
             let weights = table.numbers.row(candidate.row).slice_axis_move(Axis(0), Slice::from(table.before..));
             let mask = Weighted { planes, weights, probabilities: F::ENLARGES_PROBABILITIES };
             let window = Window::of(&bbox, placement.frame()).within(placement.region());
             let part = mask.add(output.pixel_threshold, &window, placement, scratch, maps);
-            candidates.extend(part.map(|part| Candidate { part: Some(part), ..candidate }));
+            match part {
+                Some(part) => candidates.push(Candidate { part: Some(part), ..candidate }),
+                None => context.lose(Loss::NoMask, &candidate, &mut notes.lost),
+            }
         }
         Ok(())
     }
@@ -149,7 +167,12 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn of<F: Form>(context: &Context, slot: &Slot<'a>, output: usize, masks: usize) -> Result<Self> {
-        let table = plane(slot.array(output, 2)?)?;
+        // What a graph suppressed is a list, and may be empty.
+        let table = match F::SUPPRESSION {
+            Suppression::InGraph => slot.list(output, 2)?,
+            _ => slot.array(output, 2)?,
+        };
+        let table = plane(table)?;
         slot.finite(output, &table)?;
         let numbers = if F::NUMBERS_AXIS == 0 { table.reversed_axes() } else { table };
         let before = F::numbers(context.kinds());
@@ -165,26 +188,86 @@ impl<'a> Table<'a> {
     pub(super) fn highest_kinds(&self, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()> {
         let columns = self.numbers.slice_axis_move(Axis(1), Slice::from(4..4 + context.kinds()));
         let kind_by_kind = columns.reversed_axes();
+        let logits = context.output().activation == Activation::Sigmoid;
+        if !logits {
+            self.slot.probabilities(self.output, &kind_by_kind, LOGITS)?;
+        }
         scan::highest(slice(&kind_by_kind)?, kind_by_kind.ncols(), best, kinds);
+        if logits {
+            best.iter_mut().for_each(|score| *score = sigmoid(*score));
+        }
         Ok(())
+    }
+
+    /// The four numbers of each proposal's box.
+    fn sides(&self) -> impl Iterator<Item = [f32; 4]> + '_ {
+        self.numbers.rows().into_iter().map(|row| [0, 1, 2, 3].map(|side| row[side]))
+    }
+
+    /// The probability that a score is.
+    pub(super) fn probability(&self, context: &Context, score: f32) -> Result<f32> {
+        if context.output().activation == Activation::Sigmoid {
+            return Ok(sigmoid(score));
+        }
+        match probable(score) {
+            true => Ok(score),
+            false => Err(self.slot.improbable(self.output, score, LOGITS)),
+        }
     }
 
     /// For forms with confidence and number of the kind as numbers 4 and 5.
     pub(super) fn stated_kinds(&self, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()> {
         for row in self.numbers.rows() {
-            let (confidence, number) = (row[4], row[5]);
-            let known = number >= 0.0 && number.fract() == 0.0 && (number as usize) < context.kinds();
-            // Rows that are left over have no confidence, and any number.
-            let (confidence, kind) = match known {
-                true => (confidence, number as u32),
-                false if confidence <= 0.0 => (0.0, 0),
-                false => return Err(context.unknown_kind(&self.slot, self.output, number)),
-            };
-            best.push(confidence);
-            kinds.push(kind);
+            best.push(self.probability(context, row[4])?);
+            let kind = context.kind_of(&self.slot, self.output, row[5])?;
+            kinds.push(kind.map_or(u32::MAX, |kind| kind as u32));
         }
         Ok(())
     }
+}
+
+/// Beyond this no box is in parts of the model's input, and in pixels there are some.
+const MOST_PARTS: f32 = 2.0;
+
+/// Refuses boxes in parts of the model's input, 0 to 1, for a format in pixels: all of the proposals would lie in its
+/// first pixel.
+pub(super) fn in_pixels(slot: &Slot<'_>, output: usize, boxes: impl Iterator<Item = [f32; 4]>) -> Result<()> {
+    let model = slot.placement().model();
+    if f64::from(model.width.min(model.height)) <= 2.0 * f64::from(MOST_PARTS) {
+        return Ok(());
+    }
+    let mut largest = 0.0f32;
+    for side in boxes.flatten() {
+        largest = largest.max(side.abs());
+        // With pixels that is the first proposal, most often.
+        if largest > MOST_PARTS {
+            return Ok(());
+        }
+    }
+    // Rows that are left over are zeros.
+    if largest == 0.0 {
+        return Ok(());
+    }
+    let expected =
+        format!("boxes in pixels of the model's input of {model} (or a format whose boxes are in other units)");
+    Err(slot.unusual(output, expected, format!("no number beyond {largest}")))
+}
+
+/// Refuses boxes in pixels for a format in parts of the model's input.
+pub(super) fn in_parts(slot: &Slot<'_>, output: usize, boxes: impl Iterator<Item = [f32; 4]>) -> Result<()> {
+    let (mut beyond, mut count, mut largest) = (0usize, 0usize, 0.0f32);
+    for sides in boxes {
+        let most = sides.into_iter().map(f32::abs).fold(0.0, f32::max);
+        count += 1;
+        beyond += usize::from(most > MOST_PARTS);
+        largest = largest.max(most);
+    }
+    // A proposal of nothing may lie anywhere.
+    if 2 * beyond <= count || beyond == 0 {
+        return Ok(());
+    }
+    let expected = "boxes in parts of the model's input, 0 to 1 (or a format whose boxes are in pixels)";
+    Err(slot.unusual(output, expected, format!("{largest}")))
 }
 
 /// How many numbers a proposal of the graph has, along `axis` (1 or 2), beyond `before` and the mask coefficients;

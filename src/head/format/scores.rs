@@ -1,6 +1,6 @@
 //! Format `scores`: classification, with a class-activation map (Zhou et al. 2016) that gives a defect its region.
 //!
-//! * scores `[B, K]`, made probabilities as the manifest's `activation` says;
+//! * scores `[B, K]`, made probabilities as the manifest's `activation` says; without one they have to be ones;
 //! * map `[B, K, h, w]` or `[B, 1, h, w]` on any scale: the region is where the map is above `cam_threshold` of its
 //!   own range, as far as it is connected (by sides or corners) with its peak.
 
@@ -14,8 +14,9 @@ use crate::error::Result;
 use crate::geometry::PixelBox;
 use crate::head::context::most_confident_first;
 use crate::head::proposals::{Candidate, HeadScratch, Proposals};
+use crate::head::slot::ACTIVATION;
 use crate::head::surface::{Blob, Surface, SurfaceScratch};
-use crate::head::{Context, Decoded, Format, Head, HeadFormat, Mismatch, Search, Slot, Task};
+use crate::head::{Activation, Context, Decoded, Format, Head, HeadFormat, Mismatch, Search, Slot, Task};
 use crate::runtime::Signature;
 
 pub(super) const FORMAT: HeadFormat =
@@ -54,11 +55,14 @@ impl Head for Scores {
 
     fn propose(&self, context: &Context, slot: &Slot<'_>, found: &mut Proposals) -> Result<()> {
         let values = slot.array(self.scores, 1)?;
-        slot.finite(self.scores, &values)?;
+        match context.output().activation {
+            Activation::None => slot.probabilities(self.scores, &values, ACTIVATION)?,
+            _ => slot.finite(self.scores, &values)?,
+        }
         if values.len() != context.kinds() {
             return Err(slot.misshapen(self.scores, format!("{} kinds", context.kinds()), values.shape()));
         }
-        let Proposals { views, candidates, score, maps, scratch, .. } = found;
+        let Proposals { views, candidates, notes, maps, scratch, .. } = found;
         let HeadScratch { numbers: probabilities, .. } = scratch;
         context.output().activation.apply(values.iter().copied(), probabilities);
         let map = match self.cam {
@@ -71,11 +75,10 @@ impl Head for Scores {
         };
         let placement = slot.placement();
         let view = views.len().saturating_sub(1);
-        for (kind, (&probability, floor)) in probabilities.iter().zip(context.floors()).enumerate() {
-            let Some(floor) = *floor else { continue };
-            let Some(confidence) = Confidence::new(probability.clamp(0.0, 1.0)) else { continue };
-            *score = score.max(confidence.get());
-            if confidence.get() < floor {
+        for (kind, &probability) in probabilities.iter().enumerate() {
+            let confidence = probability.clamp(0.0, 1.0);
+            let candidate = Candidate::new(kind, confidence, PixelBox::from(placement.region())).placed();
+            if context.placed(&candidate, placement, notes).is_none() {
                 continue;
             }
             let layer = map.as_ref().and_then(|map| {
@@ -83,14 +86,13 @@ impl Head for Scores {
                 let plane = map.index_axis(Axis(0), channel).into_dimensionality::<Ix2>().ok()?;
                 Some(maps.add_layer(placement, plane.dim(), plane.iter().copied()).0)
             });
-            let candidate = Candidate::new(kind, confidence.get(), PixelBox::from(placement.region())).placed();
             candidates.push(Candidate { view, part: layer, ..candidate.with_rank(kind) });
         }
         Ok(())
     }
 
     fn assemble(&self, context: &Context, found: &mut Proposals) -> Result<Decoded> {
-        let Proposals { views, candidates, maps, scratch, .. } = found;
+        let Proposals { views, candidates, maps, scratch, notes, .. } = found;
         let surface = &mut scratch.surface;
         let mut defects = Vec::new();
         for candidate in candidates.iter() {
@@ -98,7 +100,7 @@ impl Head for Scores {
             let plane = candidate.part.and_then(|layer| maps.plane(layer, 0));
             let blob = plane.and_then(|plane| brightest(&plane, context.output().cam_threshold, surface));
             defects.extend(match blob {
-                None => context.defect(candidate, view),
+                None => context.defect(candidate, view).ok(),
                 Some(blob) => Confidence::new(candidate.confidence).map(|confidence| {
                     let kind = context.output().kinds[candidate.kind].clone();
                     Defect::new(kind, confidence, blob.bounds()).with_mask(surface.mask(&blob, view.frame()))
@@ -106,7 +108,7 @@ impl Head for Scores {
             });
         }
         most_confident_first(&mut defects);
-        Ok(Decoded::new(defects, found.score))
+        Ok(Decoded::new(defects, notes.score.clamp(0.0, 1.0)))
     }
 }
 
@@ -128,7 +130,7 @@ mod tests {
     use crate::defect::Kind;
     use crate::error::ErrorKind;
     use crate::geometry::{Placement, Size};
-    use crate::head::{Activation, OutputConfig, testing};
+    use crate::head::{OutputConfig, testing};
     use crate::tensor::{Fit, Preprocess};
 
     /// A head with its manifest's table.

@@ -27,10 +27,15 @@ impl Form for YoloV5 {
 
     fn best(table: &Table<'_>, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()> {
         for row in table.numbers.rows() {
-            let probabilities = row.iter().skip(5).take(context.kinds()).zip(0..);
-            let first = (f32::NEG_INFINITY, 0);
-            let highest = probabilities.fold(first, |best, (&p, kind)| if p > best.0 { (p, kind) } else { best });
-            best.push(highest.0 * row[4]);
+            let scores = row.iter().skip(5).take(context.kinds()).zip(0..);
+            let mut lowest = f32::INFINITY;
+            let mut highest = (f32::NEG_INFINITY, 0);
+            for (&score, kind) in scores {
+                lowest = if score < lowest { score } else { lowest };
+                highest = if score > highest.0 { (score, kind) } else { highest };
+            }
+            table.probability(context, lowest)?;
+            best.push(table.probability(context, highest.0)? * table.probability(context, row[4])?);
             kinds.push(highest.1);
         }
         Ok(())

@@ -30,7 +30,9 @@ fn auto_tells_the_formats_apart() {
         port("8", "f32", &[-1]),
         port("m", "f32", &[-1, 1, 8, 8]),
     ];
-    let set = |logits, boxes, how| format!("Detr {{ logits: {logits}, boxes: {boxes}, activation: {how} }}");
+    let set = |logits, boxes, how, nothing| {
+        format!("Detr {{ logits: {logits}, boxes: {boxes}, activation: {how}, nothing: {nothing} }}")
+    };
     let torchvision = |masks| format!("Boxes {{ boxes: 0, labels: 1, scores: 2, masks: {masks} }}");
     let scored = [port("pred_score", "f32", &[-1]), port("anomaly_map", "f32", &[-1, 1, 8, 8])];
     let cases = [
@@ -40,14 +42,19 @@ fn auto_tells_the_formats_apart() {
         (Task::Detect, 3, vec![f32(&[1, 300, 6])], rows("end2end", "EndToEnd", "None")),
         (Task::Instance, 2, vec![f32(&[1, 38, 8400]), proto.clone()], rows("yolo", "Yolo", "Some(1)")),
         (Task::Instance, 2, vec![f32(&[1, 300, 38]), proto], rows("end2end", "EndToEnd", "Some(1)")),
-        (Task::Detect, 3, detr.to_vec(), set(0, 1, "Sigmoid")),
-        (Task::Detect, 2, detr.to_vec(), set(0, 1, "Softmax")),
-        (Task::Detect, 2, rf_detr.to_vec(), set(1, 0, "Sigmoid")),
+        (Task::Detect, 3, detr.to_vec(), set(0, 1, "Sigmoid", false)),
+        (Task::Detect, 2, detr.to_vec(), set(0, 1, "Softmax", true)),
+        (Task::Detect, 2, rf_detr.to_vec(), set(1, 0, "Sigmoid", true)),
         (Task::Detect, 3, boxes[..3].to_vec(), torchvision("None")),
         (Task::Instance, 3, boxes.to_vec(), torchvision("Some(3)")),
         (Task::Segment, 3, vec![f32(&[1, 3, 64, 64])], "Segments { map: 0 }".to_owned()),
-        (Task::Anomaly, 1, vec![f32(&[1, 1, 64, 64])], "Anomaly { map: Some(0), score: None }".to_owned()),
-        (Task::Anomaly, 1, scored.to_vec(), "Anomaly { map: Some(1), score: Some(0) }".to_owned()),
+        (
+            Task::Anomaly,
+            1,
+            vec![f32(&[1, 1, 64, 64])],
+            "Anomaly { map: Some(0), score: None, scalar: false }".to_owned(),
+        ),
+        (Task::Anomaly, 1, scored.to_vec(), "Anomaly { map: Some(1), score: Some(0), scalar: false }".to_owned()),
     ];
     for (task, kinds, outputs, want) in cases {
         assert_eq!(look(task, "auto", kinds, &outputs), Ok(want), "{task:?} {}", list(&outputs));

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::policy::{Entry, Policy, Text};
@@ -139,10 +139,13 @@ impl Draft {
             problems.add(Part::Guarantee, problem);
         }
         let limited = self.kinds.iter().enumerate().map(|(i, (kind, _))| (kind, Part::Kind(i)));
-        let ruled = self.rules.iter().take(MOST_RULES).enumerate().flat_map(|(i, rule)| {
-            rule.kinds.iter().flatten().enumerate().map(move |(j, kind)| (kind, Part::RuleKind(i, j)))
-        });
-        let named = limited.chain(ruled).map(|(kind, part)| (kind.clone(), problems.line(part))).collect();
+        let ruled = self
+            .rules
+            .iter()
+            .take(MOST_RULES)
+            .enumerate()
+            .flat_map(|(i, rule)| rule.listed().enumerate().map(move |(j, kind)| (kind, Part::RuleKind(i, j))));
+        let named: Vec<_> = limited.chain(ruled).map(|(kind, part)| (kind.clone(), problems.line(part))).collect();
         let zones = place_zones(self.zones, pixel_pitch_mm, problems);
         let rules = place_rules(self.rules, &zones, pixel_pitch_mm, problems);
         for (place, zone) in zones.iter().enumerate() {
@@ -160,6 +163,7 @@ impl Draft {
             unknown: self.unknown,
             zones,
             rules,
+            known: named.iter().map(|(kind, _)| kind.clone()).collect(),
             named,
             guarantee: self.guarantee,
             text: Some(text),
@@ -175,12 +179,13 @@ impl Draft {
         if let Some(problem) = self.default.problem() {
             problems.add_of(Part::Default, "`[default]`", problem);
         }
+        let mut seen = BTreeSet::new();
         for (i, (kind, limits)) in self.kinds.iter().enumerate() {
             let subject = format!("limits of kind `{kind}`");
             if let Some(problem) = limits.problem() {
                 problems.add_of(Part::KindLimits(i), &subject, problem);
             }
-            if self.kinds[..i].iter().any(|(other, _)| other == kind) {
+            if !seen.insert(kind) {
                 problems.add_of(Part::KindLimits(i), &subject, "expected them once, found them twice");
             }
         }
@@ -231,7 +236,7 @@ fn place_rules(rules: Vec<Rule>, zones: &[Placed], pitch: Option<f64>, problems:
             problems.add(Part::RuleName(i), problem);
         }
         for (key, part, empty) in [
-            ("kinds", Part::RuleKinds(i), rule.kinds.as_ref().is_some_and(Vec::is_empty)),
+            ("kinds", Part::RuleKinds(i), rule.kinds.as_ref().is_some_and(|kinds| kinds.listed.is_empty())),
             ("zones", Part::RuleZones(i), rule.zones.as_ref().is_some_and(Vec::is_empty)),
         ] {
             if empty {

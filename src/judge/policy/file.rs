@@ -14,7 +14,7 @@ use super::quantity::{Bounds, KEYS};
 use super::rule::{Rule, Severity};
 use super::zone::{Form, Margin, Zone};
 use crate::defect::Kind;
-use crate::error::{Error, Result, line_of};
+use crate::error::{Error, Result};
 use crate::judge::guarantee::Guarantee;
 use crate::judge::limits::Limits;
 use crate::judge::verdict::Verdict;
@@ -87,8 +87,9 @@ struct RuleFile {
 }
 
 /// Where the parts of a file's text stand.
-struct Places<'a> {
-    text: &'a str,
+struct Places {
+    /// Where the lines of the text end.
+    ends: Vec<usize>,
     problems: Problems,
 }
 
@@ -120,7 +121,8 @@ impl Policy {
 /// What a file says, and what is wrong with the way it says it.
 pub(super) fn read(text: &str, path: &Path) -> Result<(Draft, Problems)> {
     let file: PolicyFile = toml::from_str(text).map_err(|e| refused(path, e.to_string().trim_end().to_owned()))?;
-    let mut places = Places { text, problems: Problems::default() };
+    let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let mut places = Places { ends, problems: Problems::default() };
     places.at(Part::Schema, &file.schema);
     places.at(Part::Default, &file.default);
     let schema = file.schema.into_inner();
@@ -158,10 +160,11 @@ pub(super) fn read(text: &str, path: &Path) -> Result<(Draft, Problems)> {
     Ok((draft, places.problems))
 }
 
-impl Places<'_> {
+impl Places {
     /// Remembers where a part stands.
     fn at<T>(&mut self, part: Part, value: &Spanned<T>) {
-        self.problems.place(part, line_of(self.text, value.span().start));
+        let start = value.span().start;
+        self.problems.place(part, self.ends.partition_point(|&end| end < start) + 1);
     }
 
     /// The same, and gives the part.
@@ -200,13 +203,13 @@ impl MarginFile {
 
 impl RuleFile {
     /// The rule, the `i`-th of the file.
-    fn rule(self, i: usize, places: &mut Places<'_>) -> Rule {
+    fn rule(self, i: usize, places: &mut Places) -> Rule {
         let mut rule = Rule::new(places.take(Part::RuleName(i), self.name), self.verdict);
         rule.severity = self.severity;
-        rule.kinds = self.kinds.map(|kinds| {
+        if let Some(kinds) = self.kinds {
             let kinds = places.take(Part::RuleKinds(i), kinds).into_iter().enumerate();
-            kinds.map(|(j, kind)| places.take(Part::RuleKind(i, j), kind)).collect()
-        });
+            rule = rule.kinds(kinds.map(|(j, kind)| places.take(Part::RuleKind(i, j), kind)).collect::<Vec<_>>());
+        }
         rule.zones = self.zones.map(|zones| {
             let zones = places.take(Part::RuleZones(i), zones).into_iter().enumerate();
             zones.map(|(j, zone)| places.take(Part::RuleZone(i, j), zone)).collect()

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -140,6 +140,8 @@ pub struct Policy {
     pub(super) rules: Vec<Entry>,
     /// Every kind that is named, and the line where; those with limits of their own first.
     pub(super) named: Vec<(Kind, Option<usize>)>,
+    /// The same, to look them up.
+    pub(super) known: BTreeSet<Kind>,
     pub(super) guarantee: Option<Guarantee>,
     /// Its file, and the SHA-256 of that; none for the policy of a manifest.
     pub(super) text: Option<Text>,
@@ -177,6 +179,7 @@ impl Policy {
             zones: Vec::new(),
             rules: Vec::new(),
             named: Vec::new(),
+            known: BTreeSet::new(),
             guarantee: None,
             text: None,
         }
@@ -229,10 +232,10 @@ impl Policy {
 
     /// Whether `[unknown]` is there and about this kind: neither `[kinds]` nor a rule names it.
     pub(super) fn is_unknown(&self, kind: &Kind) -> bool {
-        self.unknown.is_some() && !self.named.iter().any(|(named, _)| named == kind)
+        self.unknown.is_some() && !self.known.contains(kind)
     }
 
-    /// Refuses a policy that was made for another model or names kinds that the model does not have.
+    /// Refuses a policy that was made for another model, names kinds that the model does not have, or passes every panel.
     ///
     /// # Errors
     /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with what was expected and what the model has.
@@ -261,6 +264,11 @@ impl Policy {
                 let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
                 error(format!("{line}expected kinds of the model ({}), found `{kind}`", known.join(", ")))
             }
+            None if self.passes_everything(output.kinds.iter().filter(reported)) => error(
+                "expected that some defect of the model sends a panel to review or fails it, found that rules waive \
+                       all of them: every panel would pass"
+                    .to_owned(),
+            ),
             None => Ok(()),
         }
     }

@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use super::policy::{Entry, Policy};
 use super::region::{self, Region, leaves, named};
 use crate::defect::Kind;
+use crate::head::OutputConfig;
+use crate::judge::verdict::Verdict;
 
 /// Steps after which a rule is taken for reachable: far more than a policy written by hand needs.
 const MOST_STEPS: usize = 200_000;
@@ -112,6 +114,41 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// What is valid, but lets panels pass that may not be meant to: verdicts that no defect of a model with this
+    /// `output` can lead to, one sentence each. `panelqc check --policy` says them. A policy by which every panel passes
+    /// is refused by [`check`](Self::check).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use panelqc::{Limits, OutputConfig, Policy};
+    ///
+    /// let policy = Policy::new("line 3", Limits::new(0.25, 1.0)?)?;
+    /// let doubts = policy.doubts(&OutputConfig::new(vec!["scratch".into()]));
+    /// assert_eq!(doubts, ["no panel can fail: no rule says so, and the fail limits are 1 or rules come before them"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn doubts(&self, output: &OutputConfig) -> Vec<String> {
+        let proof = Proof { policy: self, kinds: region::kinds(self) };
+        let kinds: Vec<&Kind> = output.kinds.iter().filter(|kind| !output.good.contains(kind)).collect();
+        let mut doubts = Vec::new();
+        if !kinds.iter().any(|kind| proof.leads_to(kind, Verdict::Fail, false)) {
+            let reason = "no rule says so, and the fail limits are 1 or rules come before them";
+            doubts.push(format!("no panel can fail: {reason}"));
+        }
+        let waived = kinds.iter().filter(|kind| !proof.leads_to(kind, Verdict::Review, false));
+        doubts.extend(waived.map(|kind| format!("a panel whose only defects are `{kind}` passes")));
+        doubts
+    }
+
+    /// Whether every panel passes, whatever defects of these kinds are on it.
+    pub(super) fn passes_everything<'k>(&self, mut kinds: impl Iterator<Item = &'k Kind>) -> bool {
+        let proof = Proof { policy: self, kinds: region::kinds(self) };
+        !kinds.any(|kind| proof.leads_to(kind, Verdict::Review, true))
+    }
+}
+
 /// The rules of a policy and all the kinds that they tell apart.
 struct Proof<'a> {
     policy: &'a Policy,
@@ -131,6 +168,26 @@ impl Proof<'_> {
             let all = self.pieces(rules, kind).into_iter().reduce(Piece::and);
             all.is_some_and(|piece| piece.escapes(&self.pieces(others, kind), &mut 0))
         })
+    }
+
+    /// Whether some defects of a kind give a panel this verdict or a worse one. `full` says whether a limit of 1 counts,
+    /// which only full confidence reaches.
+    fn leads_to(&self, kind: &Kind, verdict: Verdict, full: bool) -> bool {
+        let policy = self.policy;
+        let limits = policy.limits(kind);
+        let limit = if verdict == Verdict::Fail { limits.fail } else { limits.review };
+        let better = policy
+            .rules
+            .iter()
+            .filter(|entry| entry.rule.is_single() && entry.rule.verdict < verdict)
+            .collect::<Vec<_>>();
+        let mut beyond = Piece::from(Region::all(kind, policy));
+        beyond.ranges[0].0 = f64::from(limit);
+        if (limit < 1.0 || full && limit <= 1.0) && beyond.escapes(&self.pieces(&better, kind), &mut 0) {
+            return true;
+        }
+        let says = |(_, entry): &(usize, &Entry)| entry.rule.verdict >= verdict && entry.rule.covers(kind);
+        policy.rules.iter().enumerate().filter(says).any(|(place, _)| self.unreached(place).is_none())
     }
 
     /// Why no defect is left for the rule at `place`, if so.

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::check::{Draft, Part, Problems};
@@ -22,16 +23,21 @@ impl Draft {
     }
 }
 
+/// Comparisons after which rules are taken to matter: far more than a policy written by hand needs.
+const MOST_STEPS: usize = 5_000_000;
+
 /// The rules of a policy, two at a time, and all the kinds that they tell apart.
 struct Reach<'a> {
     policy: &'a Policy,
     kinds: BTreeSet<Kind>,
+    /// Comparisons so far.
+    steps: Cell<usize>,
 }
 
 /// Every rule, every table of limits and `[unknown]` can change a verdict as far as one rule before it can tell, and no
 /// rule contradicts another. What several rules do together is a question for [`Policy::dead_rules`].
 fn rules_matter(policy: &Policy, problems: &mut Problems) {
-    let reach = Reach { policy, kinds: region::kinds(policy) };
+    let reach = Reach { policy, kinds: region::kinds(policy), steps: Cell::new(0) };
     for (place, entry) in policy.rules.iter().enumerate() {
         if let Some(problem) = reach.unreached(place).or_else(|| reach.implied(place)) {
             problems.add_line(entry.line, format!("rule \"{}\" {problem}", entry.rule.name));
@@ -50,8 +56,17 @@ fn rules_matter(policy: &Policy, problems: &mut Problems) {
 }
 
 impl Reach<'_> {
+    /// Counts the comparison of two rules; whether it is one too many.
+    fn tired(&self) -> bool {
+        self.steps.set(self.steps.get().saturating_add(self.kinds.len()));
+        self.steps.get() > MOST_STEPS
+    }
+
     /// Whether every defect that `entry` is about is one that `other` is about.
     fn within(&self, entry: &Entry, other: &Entry) -> bool {
+        if self.tired() {
+            return false;
+        }
         let of = |entry, kind| Region::of(entry, kind, self.policy);
         self.kinds.iter().filter(|kind| entry.rule.covers(kind)).all(|kind| {
             let region = of(entry, kind);
@@ -61,6 +76,9 @@ impl Reach<'_> {
 
     /// Whether some defect is one that both are about.
     fn meet(&self, entry: &Entry, other: &Entry) -> bool {
+        if self.tired() {
+            return true;
+        }
         let of = |entry, kind| Region::of(entry, kind, self.policy);
         let both = |kind: &&Kind| entry.rule.covers(kind) && other.rule.covers(kind);
         self.kinds.iter().filter(both).any(|kind| of(entry, kind).meets(&of(other, kind)))

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::policy::{Entry, Policy};
 use super::quantity::{Quantity, reaches};
@@ -77,11 +77,17 @@ pub(super) fn is_empty(ranges: &[(f64, f64); 4]) -> bool {
     ranges.iter().any(|&(from, to)| reaches(from, to)) || ranges[0].0 > 1.0
 }
 
-/// All the kinds that a policy tells apart.
+/// The kinds that a policy tells apart: of those with the same review limit that the same rules are about, one.
 pub(super) fn kinds(policy: &Policy) -> BTreeSet<Kind> {
-    let mut kinds: BTreeSet<Kind> = policy.named.iter().map(|(kind, _)| kind.clone()).collect();
-    kinds.insert(ANY_OTHER.into());
-    kinds
+    let mut rules: BTreeMap<&Kind, Vec<usize>> = policy.named.iter().map(|(kind, _)| (kind, Vec::new())).collect();
+    for (place, entry) in policy.rules.iter().enumerate() {
+        for kind in entry.rule.listed() {
+            rules.entry(kind).or_default().push(place);
+        }
+    }
+    let alike = |(kind, rules): (&Kind, Vec<usize>)| ((policy.limits(kind).review.to_bits(), rules), kind.clone());
+    let apart: BTreeMap<(u32, Vec<usize>), Kind> = rules.into_iter().map(alike).collect();
+    apart.into_values().chain([ANY_OTHER.into()]).collect()
 }
 
 /// The tables of limits that rules may leave nothing to: their kind, their line, and what messages call them.

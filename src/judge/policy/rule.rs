@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
@@ -25,7 +26,7 @@ pub struct Rule {
     pub(super) name: String,
     pub(super) verdict: Verdict,
     /// All kinds when `None`.
-    pub(super) kinds: Option<Vec<Kind>>,
+    pub(super) kinds: Option<Kinds>,
     /// Names of zones of the policy; anywhere when `None`.
     pub(super) zones: Option<Vec<String>>,
     /// Conditions on each defect.
@@ -33,6 +34,14 @@ pub struct Rule {
     /// Conditions on all of them together; a rule on single defects has none.
     pub(super) group: Vec<Limit>,
     pub(super) severity: Option<Severity>,
+}
+
+/// The kinds that a rule is about. There may be many, and each defect is looked up among them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Kinds {
+    /// In the order in which they were given.
+    pub(super) listed: Vec<Kind>,
+    sorted: BTreeSet<Kind>,
 }
 
 /// How bad a defect is, for the people who read the reasons.
@@ -65,7 +74,8 @@ impl Rule {
     /// Only defects of these kinds. Default: all.
     #[must_use]
     pub fn kinds<K: Into<Kind>>(mut self, kinds: impl IntoIterator<Item = K>) -> Self {
-        self.kinds = Some(kinds.into_iter().map(Into::into).collect());
+        let listed: Vec<Kind> = kinds.into_iter().map(Into::into).collect();
+        self.kinds = Some(Kinds { sorted: listed.iter().cloned().collect(), listed });
         self
     }
 
@@ -199,7 +209,12 @@ impl Rule {
 
     /// Whether it is about defects of this kind.
     pub(super) fn covers(&self, kind: &Kind) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(kind))
+        self.kinds.as_ref().is_none_or(|kinds| kinds.sorted.contains(kind))
+    }
+
+    /// The kinds that it names, in the order in which they were given.
+    pub(super) fn listed(&self) -> impl Iterator<Item = &Kind> {
+        self.kinds.iter().flat_map(|kinds| &kinds.listed)
     }
 
     /// Whether it decides about single defects.

@@ -77,7 +77,7 @@ fn rule(rule: &Rule) -> String {
         format!("{key} = [{}]", names.into_iter().map(quoted).collect::<Vec<_>>().join(", "))
     };
     let mut keys = vec![format!("name = {}", quoted(&rule.name))];
-    keys.extend(rule.kinds.iter().map(|kinds| list("kinds", kinds.iter().map(|kind| kind.as_str()).collect())));
+    keys.extend(rule.kinds.iter().map(|kinds| list("kinds", kinds.listed.iter().map(|kind| kind.as_str()).collect())));
     keys.extend(rule.zones.iter().map(|zones| list("zones", zones.iter().map(String::as_str).collect())));
     keys.extend(rule.limits.iter().chain(&rule.group).map(limit));
     keys.extend(rule.severity.map(|severity| format!("severity = \"{severity}\"")));

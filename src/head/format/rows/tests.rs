@@ -1,6 +1,6 @@
 use crate::error::ErrorKind;
 use crate::geometry::Size;
-use crate::head::{Decoded, Decoder, Format, OutputConfig, Task, find as find_head};
+use crate::head::{Activation, Decoded, Decoder, Format, Loss, Lost, OutputConfig, Task, find as find_head};
 use crate::runtime::{Outputs, Port, Signature};
 use crate::tensor::Preprocess;
 
@@ -8,6 +8,10 @@ use crate::tensor::Preprocess;
 fn decode(form: Format, shape: [usize; 2], numbers: &[f32]) -> crate::error::Result<Decoded> {
     let mut output = OutputConfig { confidence: 0.25, ..OutputConfig::new(vec!["a".into(), "b".into()]) };
     output.format = form;
+    decode_as(output, shape, numbers)
+}
+
+fn decode_as(output: OutputConfig, shape: [usize; 2], numbers: &[f32]) -> crate::error::Result<Decoded> {
     let shape = vec![1, shape[0], shape[1]];
     let port =
         Port { name: "out".to_owned(), element: "f32".to_owned(), shape: shape.iter().copied().map(Some).collect() };
@@ -57,10 +61,39 @@ fn a_turned_box_has_corners_and_an_upright_one_around_it() {
 }
 
 #[test]
-fn an_unknown_kind_is_an_error_unless_the_row_is_left_over() {
-    let bad = decode(Format::END2END, [1, 6], &[8.0, 12.0, 16.0, 20.0, 0.75, 2.0]).unwrap_err();
+fn a_kind_that_does_not_exist_is_lost_unless_the_row_is_left_over() {
+    let lost = |confidence, kind| {
+        let decoded = decode(Format::END2END, [1, 6], &[8.0, 12.0, 16.0, 20.0, confidence, kind]).unwrap();
+        assert!(decoded.defects.is_empty() && decoded.score == confidence, "{decoded:?}");
+        decoded.lost
+    };
+    assert_eq!(lost(0.75, 2.0), [Lost::new(Loss::UnknownKind, "kind number 2", 0.75)]);
+    assert_eq!(lost(0.75, -1.0), [Lost::new(Loss::UnknownKind, "kind number -1", 0.75)]);
+    assert_eq!(lost(0.125, 2.0), [], "below the confidence of every kind");
+    // Another layout.
+    let bad = decode(Format::END2END, [1, 6], &[8.0, 12.0, 16.0, 20.0, 0.75, 0.5]).unwrap_err();
     assert!(bad.kind() == ErrorKind::Output && bad.name() == Some("out"), "{bad}");
-    assert!(decode(Format::END2END, [1, 6], &[8.0, 12.0, 16.0, 20.0, 0.75, 0.5]).is_err());
     let rest = [8.0, 12.0, 16.0, 20.0, 0.75, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0];
-    assert_eq!(decode(Format::END2END, [2, 6], &rest).unwrap().defects.len(), 1);
+    let decoded = decode(Format::END2END, [2, 6], &rest).unwrap();
+    assert_eq!((decoded.defects.len(), decoded.lost.len()), (1, 0));
+}
+
+#[test]
+fn logits_are_read_where_the_manifest_says_so() {
+    let column = |activation, form: &'static str, numbers: &[f32]| {
+        let mut output = OutputConfig { activation, ..OutputConfig::new(vec!["a".into(), "b".into()]) };
+        output.format = form.into();
+        decode_as(output, if form == "yolo" { [numbers.len(), 1] } else { [1, numbers.len()] }, numbers)
+    };
+    let logit = |p: f32| (p / (1.0 - p)).ln();
+    let box_of = [12.0, 16.0, 8.0, 8.0];
+    let yolo = [&box_of[..], &[logit(0.5), logit(0.75)]].concat();
+    let v5 = [&box_of[..], &[logit(0.9375), logit(0.2), logit(0.8)]].concat();
+    let end2end = [8.0, 12.0, 16.0, 20.0, logit(0.75), 1.0];
+    for (form, numbers) in [("yolo", &yolo[..]), ("yolo-v5", &v5), ("end2end", &end2end)] {
+        let decoded = column(Activation::Sigmoid, form, numbers).unwrap();
+        assert!((decoded.score - 0.75).abs() < 1e-6 && decoded.defects.len() == 1, "{form}: {decoded:?}");
+        let error = column(Activation::None, form, numbers).unwrap_err();
+        assert!(error.to_string().contains("activation = \"sigmoid\""), "{form}: {error}");
+    }
 }
