@@ -15,6 +15,7 @@ mod eval;
 mod examples;
 mod frames;
 mod guarantee;
+mod labels;
 mod layers;
 mod models;
 mod page;
