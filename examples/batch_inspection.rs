@@ -122,7 +122,7 @@ fn labelled(args: &Args) -> Result<Option<Vec<Sample>>, Box<dyn std::error::Erro
     if !args.folder.join("labels.csv").is_file() {
         return Ok(None);
     }
-    let samples = read_elpv(&args.folder)?;
+    let samples = read_elpv(&args.folder)?.samples;
     Ok(Some(match &args.split {
         Some(list) => Split::load(list)?.select(samples, list)?,
         None => samples,

@@ -80,7 +80,7 @@ fn a_program_calibrates_in_one_call() {
     let dir = tempfile::tempdir().unwrap();
     cells(dir.path(), 60, |i| i % 2 == 1);
     fs::write(dir.path().join("images/cell_000.png"), "no picture").unwrap();
-    let samples = read_elpv(dir.path()).unwrap();
+    let samples = read_elpv(dir.path()).unwrap().samples;
     let builder = || Inspector::builder(Model::load(project(MODEL)).unwrap());
     let rules = "# ours\nschema = 1\nname = \"line 3\"\n[default]\nreview = 0.9 # to be chosen\nfail = 0.9\n";
     let options = CalibrateOptions::new(Calibration::new(0.1), "2026-11-24").with_rules(rules, "ours.toml");

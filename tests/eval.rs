@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma};
 use panelqc::{Inspector, Model, PanelReport, Size};
-use panelqc_eval::dataset::{DataFormat, Label, read};
+use panelqc_eval::dataset::{DataFormat, Label, ReadOptions, read};
 use serde_json::{Value, json};
 
 use crate::util::{Program, project, shared, write_cells};
@@ -343,7 +343,7 @@ fn real_labels_are_read() {
         [("lens", 500, 8412, false), ("screen-scratch/training", 20, 57, true), ("screen-scratch/testing", 5, 18, true)]
     {
         let Some(folder) = shared(folder) else { continue };
-        let samples = read(DataFormat::Coco, &folder, &[]).unwrap();
+        let samples = read(DataFormat::Coco, &folder, &ReadOptions::default()).unwrap().samples;
         let marked: Vec<_> = samples
             .iter()
             .flat_map(|sample| match &sample.label {

@@ -50,7 +50,7 @@ fn rust(model: &str, samples: Vec<Sample>) -> Vec<PanelReport> {
 fn solar_cell_scores_equal_python() {
     let Some(cells) = solar_cells() else { return };
     let python = python("solar-cell");
-    let reports = rust("solar-cell", read_elpv(&cells).unwrap());
+    let reports = rust("solar-cell", read_elpv(&cells).unwrap().samples);
     assert_eq!(reports.len(), python.len());
     let mut worst = 0.0f64;
     for report in &reports {
@@ -66,7 +66,7 @@ fn solar_cell_scores_equal_python() {
 fn board_defects_equal_python() {
     let Some(boards) = shared("deeppcb") else { return };
     let python = python("pcb");
-    let reports = rust("pcb", read_deeppcb(&boards).unwrap());
+    let reports = rust("pcb", read_deeppcb(&boards).unwrap().samples);
     assert_eq!(reports.len(), python.len());
     let (mut worst, mut worst_confidence, mut count) = (0.0f64, 0.0f64, 0);
     for report in &reports {

@@ -16,6 +16,7 @@ mod examples;
 mod frames;
 mod guarantee;
 mod heads;
+mod labels;
 mod layers;
 mod models;
 mod page;

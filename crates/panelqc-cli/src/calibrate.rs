@@ -7,7 +7,7 @@ use panelqc::{Bounded, Method};
 use panelqc_eval::{CalibrateOptions, Calibrated, CalibratedPolicy, Calibration, calibrate};
 
 use super::Failure;
-use super::data::DataArgs;
+use super::data::{self, DataArgs};
 use super::engine::{EngineArgs, progress_bar, tell};
 use super::output::{reading, writing};
 
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         MethodArg::ConformalRisk => Method::ConformalRisk,
     };
     let builder = args.engine.builder_without_policy()?;
-    let samples = args.data.fair_samples(builder.model().manifest())?;
+    let samples = args.data.fair_samples(builder.model().manifest())?.samples;
     let mut options = CalibrateOptions::new(asked, today()).with_path(&args.out);
     if let Some(path) = args.engine.policy() {
         options = options.with_rules(fs::read_to_string(path).map_err(|e| reading(path, e))?, path);
@@ -67,6 +67,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         tell(record, &bar);
     })?;
     bar.finish_and_clear();
+    data::tell(&made.notes);
     fs::write(&args.out, &made.text).map_err(|e| writing(&args.out, e))?;
     print(&asked, &made)?;
     eprintln!("policy in {}", args.out.display());

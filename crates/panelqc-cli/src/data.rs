@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use panelqc::{Inspector, Kind, Manifest, PanelInput, PanelRecord, find_panels};
-use panelqc_eval::dataset::{DataFormat, Decisions, Sample, Split, read, templates};
+use panelqc_eval::dataset::{DataFormat, Dataset, Decisions, Note, Part, ReadOptions, Sample, Split, read, templates};
 
 use super::Failure;
 use super::engine::{progress_bar, recorded};
@@ -10,7 +10,8 @@ use super::engine::{progress_bar, recorded};
 /// The options of every command that takes labelled images.
 #[derive(clap::Args)]
 pub(super) struct DataArgs {
-    /// Folder of labelled images (for `coco`, the JSON file also works).
+    /// Folder of labelled images, or the file that names them: for `yolo` data.yaml, for `coco` the JSON file, for `elpv`
+    /// and VisA (`mvtec`) the table.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Layout of the labelled data: see docs/METRICS.md. Not needed if the decisions are the only labels.
@@ -19,8 +20,9 @@ pub(super) struct DataArgs {
     /// Reviewers' decisions from the HTML page; they replace the labels.
     #[arg(long, value_name = "decisions.json")]
     decisions: Option<PathBuf>,
-    /// List of the panels to use, one id per line [default: all].
-    #[arg(long, value_name = "FILE")]
+    /// The panels to use: `train`, `val` or `test`, a part that the set itself names, or a list of panels, one per line
+    /// (`./test` is a list of that name) [default: all; of a set with parts `val`, `test` or `train`, the first there is].
+    #[arg(long, value_name = "PART|FILE")]
     split: Option<PathBuf>,
     /// Also use each panel's reference (template) as a good panel.
     #[arg(long)]
@@ -40,9 +42,14 @@ impl DataArgs {
         format!("{set} {part}").trim_end().to_owned()
     }
 
+    /// The part of the set that `--split` names, if it is no list.
+    fn part(&self) -> Option<Part> {
+        self.split.as_ref()?.to_str()?.parse().ok()
+    }
+
     /// As [`samples`](Self::samples), for what is guaranteed: decisions alone have to be on every panel of their
     /// report.
-    pub(super) fn fair_samples(&self, manifest: &Manifest) -> Result<Vec<Sample>, Failure> {
+    pub(super) fn fair_samples(&self, manifest: &Manifest) -> Result<Dataset, Failure> {
         let decisions = self.decisions()?;
         if let (None, Some(decisions)) = (self.format, decisions.as_ref().filter(|d| !d.is_complete())) {
             return Err(format!(
@@ -57,8 +64,9 @@ impl DataArgs {
         self.samples_with(manifest, decisions.as_ref())
     }
 
-    /// The labelled panels; what labels and model call differently is said on stderr.
-    pub(super) fn samples(&self, manifest: &Manifest) -> Result<Vec<Sample>, Failure> {
+    /// The labelled panels; what was noticed while they were read, and what labels and model call differently, is said
+    /// on stderr.
+    pub(super) fn samples(&self, manifest: &Manifest) -> Result<Dataset, Failure> {
         self.samples_with(manifest, self.decisions()?.as_ref())
     }
 
@@ -66,38 +74,46 @@ impl DataArgs {
         Ok(self.decisions.as_ref().map(Decisions::load).transpose()?)
     }
 
-    fn samples_with(&self, manifest: &Manifest, decisions: Option<&Decisions>) -> Result<Vec<Sample>, Failure> {
+    fn samples_with(&self, manifest: &Manifest, decisions: Option<&Decisions>) -> Result<Dataset, Failure> {
         let output = &manifest.output;
-        let mut samples = match (self.format, decisions) {
-            (Some(format), _) => read(format, &self.data, &output.good)?,
+        let mut options = ReadOptions::default().with_good(output.good.clone());
+        options.part = self.part();
+        let mut set = match (self.format, decisions) {
+            (Some(format), _) => read(format, &self.data, &options)?,
+            (None, Some(_)) if options.part.is_some() => {
+                return Err("--split: expected a list of panels with --decisions alone, found a part".into());
+            }
             (None, Some(decisions)) => {
                 let panels = find_panels(std::slice::from_ref(&self.data), None)?.into_iter();
-                decisions.samples(panels.filter_map(|panel| match panel {
-                    PanelInput::Files(files) => Some(files),
-                    _ => None,
-                }))?
+                decisions
+                    .samples(panels.filter_map(|panel| match panel {
+                        PanelInput::Files(files) => Some(files),
+                        _ => None,
+                    }))?
+                    .into()
             }
             (None, None) => return Err("--format: expected one, or --decisions, found none".into()),
         };
         if let (Some(_), Some(decisions)) = (self.format, decisions) {
-            let changed = decisions.apply(&mut samples)?;
+            let changed = decisions.apply(&mut set.samples)?;
             eprintln!("panelqc: {} decisions, {changed} against the label", decisions.iter().len());
         }
-        if let Some(list) = &self.split {
+        tell(&set.notes);
+        if let Some(list) = self.split.as_ref().filter(|_| options.part.is_none()) {
             let split = Split::load(list)?;
             if split.is_empty() {
                 return Err(format!("--split {}: expected ids, found none", list.display()).into());
             }
-            samples = split.select(samples, list)?;
+            set.samples = split.select(set.samples, list)?;
         }
         if self.templates {
-            let good = templates(&samples);
+            let good = templates(&set.samples);
             if good.is_empty() {
                 return Err("--templates: expected panels with a reference, found none".into());
             }
-            samples.extend(good);
+            set.samples.extend(good);
         }
-        let mut strange: Vec<Kind> = samples.iter().flat_map(|sample| sample.label.kinds()).collect();
+        let mut strange: Vec<Kind> = set.samples.iter().flat_map(|sample| sample.label.kinds()).collect();
         strange.sort();
         strange.dedup();
         strange.retain(|kind| !output.kinds.contains(kind));
@@ -105,7 +121,14 @@ impl DataArgs {
             let names: Vec<_> = strange.iter().map(Kind::as_str).collect();
             eprintln!("panelqc: the labels have kinds that the model does not know: {}", names.join(", "));
         }
-        Ok(samples)
+        Ok(set)
+    }
+}
+
+/// Says on stderr, one line each, what was noticed about labelled panels.
+pub(super) fn tell(notes: &[Note]) {
+    for note in notes {
+        eprintln!("panelqc: labels: {note}");
     }
 }
 

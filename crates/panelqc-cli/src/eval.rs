@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use panelqc::{Panel, PanelReport, Policy, Task, Trace};
-use panelqc_eval::dataset::{FLOOR, read_results};
+use panelqc_eval::dataset::{Dataset, FLOOR, Note, read_results};
 use panelqc_eval::metrics::{Evaluation, EvaluationOptions, Evaluator, KindConfusion, Rate};
 use panelqc_report::{HtmlLabel, HtmlReport, ReportWriter};
 
 use super::Failure;
-use super::data::DataArgs;
+use super::data::{self, DataArgs};
 use super::engine::{EngineArgs, progress_bar, recorded};
 use super::gates::Gates;
 use super::output::{OutputFormat, open_writer, write_json};
@@ -79,7 +79,7 @@ fn inspected(args: &Args) -> Result<Measured, Failure> {
     }
     let inspector = builder.build()?;
     let manifest = inspector.model().manifest();
-    let samples = args.data.samples(manifest)?;
+    let Dataset { samples, notes, .. } = args.data.samples(manifest)?;
     let kinds = &manifest.output.kinds;
     let mut writer: Option<Box<dyn ReportWriter>> =
         args.store.as_deref().map(|file| open_writer(OutputFormat::Jsonl, Some(file), false, kinds)).transpose()?;
@@ -121,14 +121,14 @@ fn inspected(args: &Args) -> Result<Measured, Failure> {
     if let Some(writer) = writer {
         writer.finish()?;
     }
-    let evaluation = evaluator.finish(start.elapsed().as_secs_f64());
+    let evaluation = noted(evaluator.finish(start.elapsed().as_secs_f64()), notes);
     Ok(Measured { evaluation, page, engine: Some((inspector.threads(), inspector.batch())), problems })
 }
 
 /// Measures results that another run has written.
 fn stored(args: &Args, file: &Path) -> Result<Measured, Failure> {
     let (model, policy) = args.engine.info()?;
-    let samples = args.data.samples(&model.manifest)?;
+    let Dataset { samples, notes, .. } = args.data.samples(&model.manifest)?;
     let mut setup = Trace::new(model.sha256, model.manifest_sha256).with_files(model.files);
     setup.policy = policy.as_ref().and_then(Policy::sha256).map(Into::into);
     let records = read_results(file, &samples, &setup)?;
@@ -145,7 +145,14 @@ fn stored(args: &Args, file: &Path) -> Result<Measured, Failure> {
         }
         evaluator.add(sample, record);
     }
-    Ok(Measured { evaluation: evaluator.finish(0.0), page, engine: None, problems: 0 })
+    Ok(Measured { evaluation: noted(evaluator.finish(0.0), notes), page, engine: None, problems: 0 })
+}
+
+/// The numbers with what was noticed while the labels were read, which was said; what was noticed since is said here.
+fn noted(mut evaluation: Evaluation, notes: Vec<Note>) -> Evaluation {
+    data::tell(&evaluation.notes);
+    evaluation.notes.splice(0..0, notes);
+    evaluation
 }
 
 fn print(e: &Evaluation, engine: Option<(usize, usize)>) -> std::io::Result<()> {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use panelqc::{Error, Guarantee, PanelRecord, Verdict};
 use panelqc_eval::Monitor;
+use panelqc_eval::dataset::same_images;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
@@ -52,13 +53,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(path) if path.exists() => State::read(path, hash)?,
         _ => State::new(guarantee, hash, args.confidence)?,
     };
-    let mut samples = args.data.fair_samples(inspector.model().manifest())?;
+    let mut samples = args.data.fair_samples(inspector.model().manifest())?.samples;
     let all = samples.len();
     samples.retain(|sample| !state.panels.contains(&sample.files.id));
     if samples.len() < all {
         eprintln!("panelqc: {} of {all} panels were counted before", all - samples.len());
     }
     let records = data::inspect(&inspector, &samples);
+    data::tell(&same_images(&samples, &records));
     for (sample, record) in samples.iter().zip(&records) {
         let PanelRecord::Inspected(report) = record else { continue }; // may be tried again once it can be read
         if sample.label.is_defective() {

@@ -4,7 +4,7 @@ use panelqc::{Error, Guarantee, InspectorBuilder, Limits, Manifest, Model, Panel
 use toml_edit::{DocumentMut, TomlError};
 
 use crate::calibration::{Calibrated, Calibration, ScoredPanel};
-use crate::dataset::{FLOOR, Sample, data_sha256, fail_scores, scored_panels, verdict};
+use crate::dataset::{FLOOR, Note, Sample, check_ids, data_sha256, fail_scores, same_images, scored_panels, verdict};
 use crate::metrics::VerdictRates;
 
 /// How [`calibrate`] makes a policy.
@@ -68,6 +68,8 @@ pub struct CalibratedPolicy {
     pub rates: VerdictRates,
     /// Panels that could not be inspected.
     pub errors: u64,
+    /// Images that stand under two names: a guarantee counts them as panels of their own.
+    pub notes: Vec<Note>,
 }
 
 /// Inspects labelled panels and makes a policy whose limits hold what `options` ask for: see [`Calibration::run`]. The
@@ -78,11 +80,11 @@ pub struct CalibratedPolicy {
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use panelqc::{Inspector, Model};
-/// use panelqc_eval::dataset::{DataFormat, read};
+/// use panelqc_eval::dataset::{DataFormat, ReadOptions, read};
 /// use panelqc_eval::{CalibrateOptions, Calibration, calibrate};
 ///
 /// let builder = Inspector::builder(Model::load("models/solar-cell")?);
-/// let samples = read(DataFormat::Folders, "validation".as_ref(), &[])?;
+/// let samples = read(DataFormat::Folders, "validation".as_ref(), &ReadOptions::default())?.samples;
 /// let options = CalibrateOptions::new(Calibration::new(0.01), "2026-11-24");
 /// let made = calibrate(builder, &samples, &options, |record| println!("{}", record.panel()))?;
 /// println!("{}", made.guarantee.sentences().join("\n"));
@@ -93,7 +95,8 @@ pub struct CalibratedPolicy {
 ///
 /// # Errors
 /// Those of [`Calibration::run`], of [`Policy::parse`] for the rules, and of
-/// [`InspectorBuilder::build`](panelqc::InspectorBuilder::build). A panel that cannot be inspected is not an error: it
+/// [`InspectorBuilder::build`](panelqc::InspectorBuilder::build);
+/// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) for two samples of one id. A panel that cannot be inspected is not an error: it
 /// counts as one for review.
 pub fn calibrate(
     builder: InspectorBuilder,
@@ -102,6 +105,8 @@ pub fn calibrate(
     mut on_panel: impl FnMut(&PanelRecord),
 ) -> Result<CalibratedPolicy> {
     let asked = &options.calibration;
+    // A panel that is labelled twice would count as two.
+    check_ids(samples)?;
     let unscored =
         samples.iter().map(|s| ScoredPanel { score: None, defective: s.label.is_defective(), kinds: s.label.kinds() });
     asked.check(&unscored.collect::<Vec<_>>())?;
@@ -127,7 +132,8 @@ pub fn calibrate(
     };
     let verdicts = samples.iter().zip(&records).map(|(s, record)| (s.label.is_defective(), verdict(&policy, record)));
     let rates = VerdictRates::new(verdicts);
-    Ok(CalibratedPolicy { text, guarantee, calibrated, rates, errors, policy })
+    let notes = same_images(samples, &records);
+    Ok(CalibratedPolicy { text, guarantee, calibrated, rates, errors, policy, notes })
 }
 
 /// The policy whose limits are chosen, as text that keeps its comments.

@@ -2,7 +2,8 @@
 //! and golden images for [`panelqc`].
 //!
 //! * [`dataset`] reads labelled panels (COCO, VOC, YOLO, DeepPCB, ELPV, MVTec, class folders) and decisions made on a
-//!   report's page; a [`Sample`](dataset::Sample) is a panel with its [`Label`](dataset::Label);
+//!   report's page; a [`Sample`](dataset::Sample) is a panel with its [`Label`](dataset::Label), a
+//!   [`Dataset`](dataset::Dataset) what was read, with [`Note`](dataset::Note)s on what was mended or left out;
 //! * [`metrics`] measures results against labels: [`Evaluation`](metrics::Evaluation) for a whole run,
 //!   [`Comparison`](metrics::Comparison) for two models, and each number by itself ([`auroc`](metrics::auroc),
 //!   [`CocoScores`](metrics::CocoScores), [`Rate`](metrics::Rate) ...);
@@ -21,11 +22,11 @@
 //! # }
 //! # let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/solar-cell");
 //! use panelqc::{Inspector, Model, PanelRecord};
-//! use panelqc_eval::dataset::{DataFormat, read};
+//! use panelqc_eval::dataset::{DataFormat, ReadOptions, read};
 //! use panelqc_eval::metrics::{Evaluation, EvaluationOptions};
 //!
 //! let inspector = Inspector::builder(Model::load(package)?).build()?;
-//! let samples = read(DataFormat::Folders, folder, &[])?;
+//! let samples = read(DataFormat::Folders, folder, &ReadOptions::default())?.samples;
 //! let start = std::time::Instant::now();
 //! let records: Vec<_> = inspector
 //!     .inspect_batch(samples.iter().map(|sample| sample.files.clone()))

@@ -109,7 +109,7 @@ impl Fixture {
             );
             fs::write(labels.join(format!("{number}.txt")), text)?;
         }
-        let mut samples = read_deeppcb(&folder.join("set"))?;
+        let mut samples = read_deeppcb(&folder.join("set"))?.samples;
         samples.extend(templates(&samples));
         let pcb = root.join("models/pcb");
         let policy = Policy::load(pcb.join("policy.toml"))?;

@@ -1,12 +1,12 @@
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use panelqc::{Error, Kind, PanelFiles, Result};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Label, Sample, line_of, place_of};
+use super::text::{Lines, MOST_OF_SET, read_text};
+use super::{Label, Sample, place_of};
 
 /// What a person decided on panels of a report: the file `decisions.json` that the page of
 /// `panelqc_report::HtmlReport` saves.
@@ -85,7 +85,7 @@ impl Decisions {
     /// key, a panel decided twice, a good panel with a kind of defect, or an invalid time.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
+        let text = read_text(path, MOST_OF_SET)?;
         Self::parse(&text, path)
     }
 
@@ -107,8 +107,9 @@ impl Decisions {
         }
         let mut decisions = Vec::with_capacity(file.decisions.len());
         let mut seen = HashSet::new();
+        let mut lines = Lines::new(text);
         for raw in file.decisions {
-            let number = line_of(text, place_of(text, raw));
+            let number = lines.at(place_of(text, raw));
             let line: Line = serde_json::from_str(raw.get()).map_err(|e| syntax(number, e))?;
             let decision = Decision::try_from(line).map_err(|found| error(number, found))?;
             if !seen.insert(decision.panel.clone()) {

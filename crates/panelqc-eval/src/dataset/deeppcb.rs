@@ -1,8 +1,12 @@
-use std::fs;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use panelqc::{Error, PanelFiles, PixelBox, Result, find_images};
 
+use super::locate::Folders;
+use super::note::NoteKind;
+use super::set::{Collector, Dataset};
+use super::text::{MOST, read_text};
 use super::{Label, Sample, Truth};
 
 /// The kinds by their number in the labels, from 1.
@@ -10,35 +14,39 @@ const KINDS: [&str; 6] = ["open", "short", "mousebite", "spur", "copper", "pin-h
 
 /// Reads DeepPCB (Tang et al. 2019): `groupNNNNN/NNNNN/X_test.jpg` with its template `X_temp.jpg` beside it and its
 /// labels `groupNNNNN/NNNNN_not/X.txt`, one `x1 y1 x2 y2 type` per line (some with commas). Samples come in name order;
-/// a pair without labels is left out.
+/// a pair without labels is left out, and so are labels without a pair.
 ///
 /// # Errors
 /// [`ErrorKind::Io`](panelqc::ErrorKind::Io) and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) that names the file,
 /// and the line of a malformed label.
-pub fn read_deeppcb(folder: &Path) -> Result<Vec<Sample>> {
-    let mut samples = Vec::new();
+pub fn read_deeppcb(folder: &Path) -> Result<Dataset> {
+    let mut set = Collector::default();
+    let (mut used, mut places) = (BTreeSet::new(), BTreeSet::new());
     for image in find_images(folder)? {
         let stem = image.path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix("_test.jpg"));
         let (Some(stem), Some(board)) = (stem, image.path.parent()) else { continue };
         let name = board.file_name().unwrap_or_default().to_string_lossy();
-        let labels = board.with_file_name(format!("{name}_not")).join(format!("{stem}.txt"));
+        let place = board.with_file_name(format!("{name}_not"));
+        let labels = place.join(format!("{stem}.txt"));
+        places.insert(place);
         if !labels.is_file() {
+            set.notes.add(NoteKind::LeftOut, || image.id.clone());
             continue;
         }
         let label = Label::Boxes(labels_of(&labels)?);
         let reference = board.join(format!("{stem}_temp.jpg"));
         let files = PanelFiles::from_files(image.id, vec![image.path]).with_reference(reference);
-        samples.push(Sample { files, label });
+        set.push(Sample { files, label }, &labels, None)?;
+        used.insert(labels);
     }
-    if samples.is_empty() {
-        return Err(Error::labels(
-            folder,
-            None,
-            "pairs groupNNNNN/NNNNN/X_test.jpg with labels groupNNNNN/NNNNN_not/X.txt",
-            "none",
-        ));
+    let mut folders = Folders::default();
+    for place in places {
+        let texts = folders.files(&place).names.iter().filter(|name| name.ends_with(".txt"));
+        for path in texts.map(|name| place.join(name)).filter(|path| !used.contains(path)) {
+            set.notes.add(NoteKind::WithoutImage, || path.display().to_string());
+        }
     }
-    Ok(samples)
+    set.finish(folder, "pairs groupNNNNN/NNNNN/X_test.jpg with labels groupNNNNN/NNNNN_not/X.txt")
 }
 
 /// The templates of paired samples as good panels of their own: the frame and the reference are the template, the id
@@ -55,7 +63,7 @@ pub fn templates(samples: &[Sample]) -> Vec<Sample> {
 }
 
 fn labels_of(path: &Path) -> Result<Vec<Truth>> {
-    let text = fs::read_to_string(path).map_err(Error::io("reading", path))?;
+    let text = read_text(path, MOST)?;
     let mut truths = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let numbers: Option<Vec<u32>> =
@@ -82,6 +90,7 @@ fn labels_of(path: &Path) -> Result<Vec<Truth>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn set(label: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -97,8 +106,12 @@ mod tests {
 
     #[test]
     fn pairs_with_labels_are_read() {
-        let dir = set("10 20 30 40 2\n\n1,2,3,4,6\n");
-        let samples = read_deeppcb(dir.path()).unwrap();
+        let dir = set("\u{feff}10 20 30 40 2\r\n\r\n1,2,3,4,6\r\n");
+        fs::write(dir.path().join("group1/1_not/9.txt"), "1 2 3 4 5\n").unwrap();
+        let set = read_deeppcb(dir.path()).unwrap();
+        let notes: Vec<_> = set.notes.iter().map(|note| (note.kind, note.count)).collect();
+        assert_eq!(notes, [(NoteKind::LeftOut, 1), (NoteKind::WithoutImage, 1)]);
+        let samples = set.samples;
         assert_eq!(samples.len(), 1, "a pair without labels is left out");
         assert_eq!(samples[0].files.id, "group1/1/7_test");
         assert!(samples[0].files.reference.as_ref().unwrap().ends_with("group1/1/7_temp.jpg"));
@@ -111,7 +124,7 @@ mod tests {
     #[test]
     fn templates_are_good_panels() {
         let dir = set("10 20 30 40 2\n");
-        let [template] = &templates(&read_deeppcb(dir.path()).unwrap())[..] else { panic!("one") };
+        let [template] = &templates(&read_deeppcb(dir.path()).unwrap().samples)[..] else { panic!("one") };
         assert_eq!(template.files.id, "group1/1/7_temp");
         assert_eq!(template.files.reference.as_ref(), template.files.frames.first());
         assert!(template.files.frames[0].ends_with("7_temp.jpg") && !template.label.is_defective());

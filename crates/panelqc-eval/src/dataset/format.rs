@@ -2,9 +2,10 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use panelqc::{Error, Kind, Result};
+use panelqc::{Error, Result};
 
-use super::{Sample, read_coco, read_deeppcb, read_elpv, read_folders, read_mvtec, read_voc, read_yolo};
+use super::set::{Dataset, ReadOptions};
+use super::{Part, Split, read_coco, read_deeppcb, read_elpv, read_folders, read_mvtec, read_voc, read_yolo};
 
 /// How labelled data are laid out. Its text form is the lower-case name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,28 +70,60 @@ impl FromStr for DataFormat {
     }
 }
 
-/// Reads a labelled set. `good` are the names that class folders of good panels may have besides `good` and `ok`: the
-/// manifest's [`good`](panelqc::OutputConfig::good); the other formats do not need it.
+/// Reads a labelled set, or the part of it that `options` ask for: one that its files or folders are, else the list
+/// `PART.txt` in `folder`, in its `ImageSets/Main` (Pascal VOC) or `ImageSets`.
 ///
 /// # Errors
 /// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) that names the
-/// file, and the line of a malformed label; [`ErrorKind::Frame`](panelqc::ErrorKind::Frame) for a picture whose size
-/// cannot be read.
-pub fn read(format: DataFormat, folder: &Path, good: &[Kind]) -> Result<Vec<Sample>> {
-    match format {
-        DataFormat::Coco => read_coco(folder),
-        DataFormat::Voc => read_voc(folder),
-        DataFormat::Yolo => read_yolo(folder),
+/// file, and the line of a malformed label or of a panel that is labelled twice, or a part that the set does not have;
+/// [`ErrorKind::Frame`](panelqc::ErrorKind::Frame) for an image whose size cannot be read.
+pub fn read(format: DataFormat, folder: &Path, options: &ReadOptions) -> Result<Dataset> {
+    let mut set = match format {
+        DataFormat::Coco => read_coco(folder, options),
+        DataFormat::Voc => read_voc(folder, options),
+        DataFormat::Yolo => read_yolo(folder, options),
         DataFormat::Deeppcb => read_deeppcb(folder),
         DataFormat::Elpv => read_elpv(folder),
-        DataFormat::Mvtec => read_mvtec(folder),
-        DataFormat::Folders => read_folders(folder, good),
+        DataFormat::Mvtec => read_mvtec(folder, options),
+        DataFormat::Folders => read_folders(folder, options),
+    }?;
+    if let Some(part) = options.part.filter(|_| set.part.is_none()) {
+        let around = if folder.is_dir() { folder } else { folder.parent().unwrap_or(Path::new("")) };
+        let names = if part == Part::Val { &["val", "valid"][..] } else { &[part.as_str()] };
+        let folders = [around.to_path_buf(), around.join("ImageSets/Main"), around.join("ImageSets")];
+        let lists = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(format!("{name}.txt"))));
+        let expected = || format!("the part `{part}`, as folders or as the list {part}.txt");
+        let list = lists.into_iter().find(|list| list.is_file());
+        let list = list.ok_or_else(|| Error::labels(folder, None, expected(), "a set without parts"))?;
+        set.samples = Split::load(&list)?.select(set.samples, &list)?;
+        set.part = Some(part);
     }
+    Ok(set)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_part_may_be_a_list() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["good/a.png", "good/b.png"] {
+            fs::create_dir_all(dir.path().join("good")).unwrap();
+            fs::write(dir.path().join(file), "").unwrap();
+        }
+        let read = |part| read(DataFormat::Folders, dir.path(), &ReadOptions::default().with_part(part));
+        let message = read(Part::Val).unwrap_err().to_string();
+        assert!(message.contains("expected the part `val`, as folders or as the list val.txt"), "{message}");
+        fs::create_dir_all(dir.path().join("ImageSets/Main")).unwrap();
+        fs::write(dir.path().join("ImageSets/Main/val.txt"), "a\n").unwrap();
+        fs::write(dir.path().join("test.txt"), "good/b.png\n").unwrap();
+        for (part, id) in [(Part::Val, "good/a"), (Part::Test, "good/b")] {
+            let set = read(part).unwrap();
+            assert_eq!((set.samples[0].files.id.as_str(), set.samples.len(), set.part), (id, 1, Some(part)));
+        }
+    }
 
     #[test]
     fn names_go_there_and_back() {

@@ -1,4 +1,4 @@
-//! Readers of labelled data. Malformed labels are errors with file and line.
+//! Readers of labelled data. Malformed labels are errors with file and line; what is left out or mended is a [`Note`].
 
 mod coco;
 mod decisions;
@@ -6,12 +6,21 @@ mod deeppcb;
 mod elpv;
 mod folders;
 mod format;
+mod locate;
+mod masks;
 mod mvtec;
+mod note;
+mod part;
 mod scored;
+mod set;
 mod split;
 mod stored;
+mod text;
 mod truth;
+mod visa;
 mod voc;
+mod xml;
+mod yaml;
 mod yolo;
 
 use std::collections::BTreeSet;
@@ -29,12 +38,17 @@ pub use elpv::read_elpv;
 pub use folders::read_folders;
 pub use format::{DataFormat, read};
 pub use mvtec::read_mvtec;
-pub use scored::{FLOOR, data_sha256, fail_scores, scored_panels, verdict};
+pub use note::{Note, NoteKind};
+pub use part::Part;
+pub use scored::{FLOOR, data_sha256, fail_scores, same_images, scored_panels, verdict};
+pub use set::{Dataset, ReadOptions};
 pub use split::Split;
 pub use stored::read_results;
 pub use truth::Truth;
 pub use voc::read_voc;
 pub use yolo::read_yolo;
+
+pub(crate) use set::check_ids;
 
 /// One labelled panel.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,11 +122,6 @@ fn check_size(image: &Path, (width, height): (u32, u32)) -> std::result::Result<
         Ok((w, h)) => Err((expected, format!("{w}x{h}"))),
         Err(e) => Err((expected, e.to_string())),
     }
-}
-
-/// The line, from 1, of the byte at `at` in `text`.
-fn line_of(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1
 }
 
 /// Where a record begins in the text that it was borrowed from.

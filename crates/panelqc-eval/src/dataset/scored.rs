@@ -1,6 +1,9 @@
+use std::collections::HashMap;
+
 use panelqc::{PanelRecord, PanelReport, Policy, Size, Verdict, sha256_hex};
 
 use super::Sample;
+use super::note::{Note, NoteKind, Notes};
 use crate::calibration::ScoredPanel;
 
 /// The confidence down to which results have to reach where limits are chosen by them or an average precision is
@@ -54,6 +57,27 @@ pub fn data_sha256(samples: &[Sample], records: &[PanelRecord]) -> String {
     sha256_hex(lines.concat().as_bytes())
 }
 
+/// Panels of `samples` whose first image is, byte for byte, that of an earlier one: an image that is counted twice
+/// says no more than once. By the hashes in the records, which are in the same order; a panel that could not be read has
+/// none.
+pub fn same_images(samples: &[Sample], records: &[PanelRecord]) -> Vec<Note> {
+    let mut notes = Notes::default();
+    let mut seen: HashMap<&str, &Sample> = HashMap::new();
+    for (sample, record) in samples.iter().zip(records) {
+        let Some(image) = record.trace().image.as_deref() else { continue };
+        let Some(first) = seen.get(image) else {
+            seen.insert(image, sample);
+            continue;
+        };
+        let place = || format!("{}, which is {}", sample.files.id, first.files.id);
+        notes.add(NoteKind::SameImage, place);
+        if first.label.is_defective() != sample.label.is_defective() {
+            notes.add(NoteKind::Contradiction, place);
+        }
+    }
+    notes.finish(None)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -61,6 +85,7 @@ mod tests {
     use panelqc::{Confidence, Defect, FrameInfo, PixelBox, Trace};
 
     use super::*;
+    use crate::dataset::Label;
 
     #[test]
     fn each_frame_has_a_size_of_its_own() {
@@ -75,5 +100,28 @@ mod tests {
             .with_defects(vec![found]);
         let record = PanelRecord::from(report);
         assert_eq!(verdict(&policy, &record), Verdict::Fail);
+    }
+
+    #[test]
+    fn an_image_under_two_names_is_counted() {
+        let panels = [("a", "1", 0.0), ("b", "2", 1.0), ("c", "1", 0.0), ("d", "1", 1.0)];
+        let samples =
+            panels.map(|(id, _, p)| Sample::of_image(id.to_owned(), format!("{id}.png"), Label::Probability(p)));
+        let mut records = panels.map(|(id, image, _)| {
+            let trace = Trace::new("m", "f").with_image(image);
+            PanelRecord::from(PanelReport::new(id, FrameInfo::new(Size::new(8, 8)), trace))
+        });
+        let notes: Vec<_> = same_images(&samples, &records).iter().map(Note::to_string).collect();
+        assert_eq!(
+            notes,
+            [
+                "2 panels have the image of another one, the first c, which is a",
+                "1 panel has the image of another one, and the opposite label, the first d, which is a",
+            ]
+        );
+        let unread = PanelReport::new("a", FrameInfo::new(Size::new(8, 8)), Trace::new("m", "f"));
+        records[2] = unread.clone().into();
+        records[3] = unread.into();
+        assert_eq!(same_images(&samples, &records), [], "without a hash nothing is known");
     }
 }

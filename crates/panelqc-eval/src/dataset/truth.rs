@@ -1,7 +1,10 @@
 use panelqc::{Kind, Mask, PixelBox, Size};
 
-/// How far a side may lie outside of the image, in pixels: what rounding in a labelling tool comes to. It is cut off.
-const SLACK: f64 = 0.5;
+/// How far a side may lie outside of the image, in pixels: what counting from another pixel, or rounding, in a labelling
+/// tool comes to. It is cut off.
+const SLACK: f64 = 1.0;
+/// How much of that is worth no note: the digits of a file.
+const ROUNDING: f64 = 0.05;
 
 /// A defect that a person marked.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,13 +42,13 @@ impl Truth {
         self.area.unwrap_or_else(own)
     }
 
-    /// A box with the sides (x0, y0, x1, y1) in an image of `size` (width, height); what is wrong with it otherwise:
-    /// expected, found.
+    /// A box with the sides (x0, y0, x1, y1) in an image of `size` (width, height), and whether it was clipped there;
+    /// what is wrong with it otherwise: expected, found.
     pub(super) fn checked(
         kind: Kind,
         [x0, y0, x1, y1]: [f64; 4],
         (width, height): (u32, u32),
-    ) -> Result<Self, (String, String)> {
+    ) -> Result<(Self, bool), (String, String)> {
         let found = || format!("x {x0} to {x1}, y {y0} to {y1}");
         if !(x0 < x1 && y0 < y1) {
             return Err(("a box with x0 < x1 and y0 < y1".to_owned(), found()));
@@ -55,7 +58,12 @@ impl Truth {
             return Err((format!("a box inside the image of {width}x{height}"), found()));
         }
         let bbox = PixelBox::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32).clip(Size::new(width, height));
-        Ok(Truth::new(kind, bbox))
+        // It may lie in the slack and nowhere else.
+        if !(bbox.x0 < bbox.x1 && bbox.y0 < bbox.y1) {
+            return Err((format!("a box inside the image of {width}x{height}"), found()));
+        }
+        let over = (-x0).max(-y0).max(x1 - f64::from(width)).max(y1 - f64::from(height));
+        Ok((Truth::new(kind, bbox), over > ROUNDING))
     }
 }
 
@@ -66,8 +74,20 @@ mod tests {
     #[test]
     fn boxes_have_to_lie_in_the_image() {
         let checked = |sides| Truth::checked("a".into(), sides, (10, 20));
-        assert_eq!(checked([-0.4, 0.0, 10.3, 20.0]).unwrap().bbox, PixelBox::new(0.0, 0.0, 10.0, 20.0));
-        for bad in [[1.0, 1.0, 1.0, 2.0], [3.0, 1.0, 2.0, 2.0], [-1.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 21.0]] {
+        let whole = PixelBox::new(0.0, 0.0, 10.0, 20.0);
+        for (sides, clipped) in
+            [([-0.04, 0.0, 10.0, 20.01], false), ([-1.0, 0.0, 10.3, 20.0], true), ([0.0, 0.0, 10.0, 21.0], true)]
+        {
+            let (truth, was) = checked(sides).unwrap();
+            assert_eq!((truth.bbox, was), (whole, clipped), "{sides:?}");
+        }
+        for bad in [
+            [1.0, 1.0, 1.0, 2.0],
+            [3.0, 1.0, 2.0, 2.0],
+            [-1.1, 0.0, 2.0, 2.0],
+            [0.0, 0.0, 2.0, 21.1],
+            [10.0, 0.0, 11.0, 2.0],
+        ] {
             assert!(checked(bad).is_err(), "{bad:?}");
         }
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {

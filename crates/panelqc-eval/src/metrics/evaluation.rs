@@ -16,7 +16,7 @@ use super::rate::Rate;
 use super::reliability::{RiskCoverage, calibration_error};
 use super::segments::{PixelOverlap, SegmentScores};
 use super::verdicts::VerdictRates;
-use crate::dataset::{Label, Sample, Truth};
+use crate::dataset::{Label, Note, Sample, Truth, same_images};
 
 /// The name of good panels in a [`KindConfusion`] of classes.
 const GOOD: &str = "good";
@@ -150,6 +150,10 @@ pub struct Evaluation {
     pub curves: Option<Curves>,
     /// Each panel, for a comparison of two models.
     pub panels: Vec<PanelOutcome>,
+    /// What whoever reads the numbers should know of the panels. [`Evaluator::finish`] adds images that stand under
+    /// two names; what their reader noticed ([`Dataset::notes`](crate::dataset::Dataset::notes)) may come before them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
 }
 
 impl Evaluation {
@@ -307,6 +311,7 @@ impl Evaluator {
                 trace
             }),
             panels: panels.collect(),
+            notes: same_images(&self.samples, &self.records),
             curves: detection.as_ref().map(|d| Curves { precision_recall: d.own.curves.clone() }),
         }
     }
