@@ -19,7 +19,7 @@ use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelInput};
 use crate::geometry::{Region, Size};
 use crate::head::{Decoded, Decoder, Proposals, Slot};
 use crate::idle::Idle;
-use crate::judge::Judge;
+use crate::judge::{Judge, Judgement, Verdict};
 use crate::model::Model;
 use crate::runtime::Outputs;
 use crate::tensor::Batch;
@@ -391,7 +391,13 @@ impl Engine {
         let sizes: Vec<Size> = panel.frames().iter().map(Frame::size).collect();
         // A judge that panics must not affect the job's other panels.
         let judge = AssertUnwindSafe(|| self.judge.judge(&defects, &sizes));
-        let judgement = catch_unwind(judge).map_err(|panic| internal(&*panic))?;
+        let mut judgement = catch_unwind(judge).map_err(|panic| internal(&*panic))?;
+        let doubts = self.doubts(panel);
+        if !doubts.is_empty() && judgement.verdict < Verdict::Fail {
+            // What waived the defects of a pass is no reason for a review.
+            let reasons = if judgement.verdict == Verdict::Pass { Vec::new() } else { judgement.reasons };
+            judgement = Judgement::new(Verdict::Review, reasons.into_iter().chain(doubts));
+        }
         ms.postprocess += self::ms(start.elapsed());
         Ok(PanelReport {
             panel: entry.id.to_owned(),
@@ -405,6 +411,30 @@ impl Engine {
             maps,
             frames: panel.frames().iter().map(FrameInfo::from).collect(),
         })
+    }
+}
+
+impl Engine {
+    /// Why the frames of a panel may have been taken for something else than they are: such a panel is for review.
+    fn doubts(&self, panel: &Panel<'_>) -> Vec<String> {
+        let stated = self.model.manifest().white().is_some();
+        if stated || !panel.frames().iter().chain(panel.reference()).any(|frame| frame.too_dark().is_some()) {
+            return Vec::new();
+        }
+        let several = panel.frames().len() > 1;
+        let frames = panel.frames().iter().enumerate().map(|(number, frame)| match several {
+            true => (format!("frame {}", number + 1), frame),
+            false => ("the frame".to_owned(), frame),
+        });
+        let reference = panel.reference().map(|reference| ("the reference".to_owned(), reference));
+        let dark = frames.chain(reference).filter_map(|(what, frame)| Some((what, frame.too_dark()?, frame.white())));
+        dark.map(|(what, brightest, white)| {
+            format!(
+                "{what} is too dark: its brightest sample is {brightest}, below an eighth of white ({white}) \
+                 (state `white` where samples have fewer bits)"
+            )
+        })
+        .collect()
     }
 }
 
