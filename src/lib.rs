@@ -69,8 +69,8 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Fault, Result, TooFew};
 pub use frame::{
-    Frame, FrameLimits, ImageFile, Panel, PanelFiles, PanelInput, PixelFormat, PixelView, Samples, View, find_images,
-    find_panels, level8,
+    Frame, FrameLimits, ImageFile, PICTURE_HEAD, Panel, PanelFiles, PanelInput, PixelFormat, PixelView, Samples, View,
+    find_images, find_panels, is_picture, level8,
 };
 pub use geometry::{Mask, PixelBox, Placement, Polygon, Region, Size};
 pub use hash::sha256_hex;

@@ -3,7 +3,9 @@
 use std::io::Cursor;
 
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageEncoder, ImageFormat, Luma, RgbImage, RgbaImage};
-use panelqc::{Fault, Frame, FrameLimits, PixelFormat, PixelView, Samples, Size};
+use panelqc::{ErrorKind, Fault, Frame, FrameLimits, PixelFormat, PixelView, Samples, Size, find_images};
+
+use crate::util::shared;
 
 const FORMATS: [(ImageFormat, &str); 5] = [
     (ImageFormat::Png, "png"),
@@ -155,11 +157,122 @@ fn limits_hold_before_pixels_are_decoded() {
     let png = encode(gray(), ImageFormat::Png);
     let limits = FrameLimits::default().with_max_width(36);
     let message = Frame::from_bytes(&png, "wide.png", &limits).unwrap_err().to_string();
-    assert_eq!(message, "image wide.png: expected at most 36 x 32768 pixels, found a PNG of 37 x 23 pixels");
+    assert_eq!(message, "image wide.png: expected at most 36 x 1048576 pixels, found a PNG of 37 x 23 pixels");
     let limits = FrameLimits::default().with_max_bytes(37 * 23 - 1);
     assert!(
         Frame::from_bytes(&png, "large.png", &limits).unwrap_err().to_string().contains("at most 850 bytes of pixels")
     );
+}
+
+#[test]
+fn what_a_decoder_takes_beside_the_pixels_counts() {
+    // Four bytes a pixel, and three where opacity is taken off; a WebP is decoded into four bytes first.
+    let opaque = RgbaImage::from_pixel(100, 10, image::Rgba([1, 2, 3, 255]));
+    for (format, needed) in [(ImageFormat::Png, 7_000), (ImageFormat::WebP, 11_000)] {
+        let bytes = encode(opaque.clone(), format);
+        let of = |bytes_: u64| Frame::from_bytes(&bytes, "x", &FrameLimits::default().with_max_bytes(bytes_));
+        assert!(of(needed).is_ok(), "{format:?}");
+        let error = of(needed - 1).unwrap_err();
+        assert!(error.kind() == ErrorKind::Limits && error.to_string().contains("memory to decode"), "{error}");
+    }
+    // A file of some bytes that claims 13,000 x 13,000 pixels in the head of a lossless WebP.
+    let mut webp = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f".to_vec();
+    webp.extend((12_999u32 | 12_999 << 14).to_le_bytes());
+    webp.extend([0; 9]);
+    assert_eq!(decode(&webp).unwrap_err().kind(), ErrorKind::Limits);
+}
+
+#[test]
+fn pictures_of_line_cameras_are_long() {
+    let long = GrayImage::from_fn(8, 70_000, |x, y| Luma([(x * 5 + y) as u8]));
+    for format in [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::Bmp] {
+        let frame = decode(&encode(long.clone(), format)).unwrap();
+        assert_eq!((frame.width(), frame.height()), (8, 70_000), "{format:?}");
+    }
+}
+
+#[test]
+fn several_pictures_in_one_file_are_refused_with_their_number() {
+    let chunk = |kind: &[u8; 4], data: &[u8]| {
+        // Nobody looks at the checksum before the number of pictures is known.
+        [&(data.len() as u32).to_be_bytes()[..], kind, data, &[0; 4]].concat()
+    };
+    let png = encode(gray(), ImageFormat::Png);
+    let animated = |frames: u8| {
+        let control = chunk(b"acTL", &[0, 0, 0, frames, 0, 0, 0, 0]);
+        [&png[..33], &control, &png[33..]].concat()
+    };
+    let message = decode(&animated(3)).unwrap_err().to_string();
+    assert!(message.contains("one picture in a file") && message.contains("3 pictures in one PNG"), "{message}");
+    assert!(!decode(&animated(1)).is_err_and(|error| error.to_string().contains("pictures in one")));
+
+    let part = |kind: &[u8; 4], data: &[u8]| [&kind[..], &(data.len() as u32).to_le_bytes(), data].concat();
+    let frames = [part(b"VP8X", &[2, 0, 0, 0, 7, 0, 0, 7, 0, 0]), part(b"ANMF", &[0; 16]), part(b"ANMF", &[0; 16])];
+    let webp = [b"RIFF\x4a\0\0\0WEBP".to_vec(), frames.concat()].concat();
+    let error = decode(&webp).unwrap_err();
+    assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("2 pictures in one WebP"), "{error}");
+}
+
+#[test]
+fn sound_pictures_of_cameras_are_read() {
+    for folder in ["deeppcb", "lens", "screen", "screen-scratch"] {
+        let Some(folder) = shared(folder) else { continue };
+        // Every fourth is enough for a test that runs often.
+        for image in find_images(&folder).unwrap().into_iter().step_by(4) {
+            let frame = Frame::load(&image.path, &FrameLimits::default());
+            assert!(frame.is_ok(), "{}", frame.unwrap_err());
+        }
+    }
+}
+
+/// What tifffile says of the files of other people's decoders: see the README beside them.
+#[test]
+fn tiff_files_as_the_world_writes_them() {
+    use sha2::{Digest, Sha256};
+    let Some(folder) = shared("tiff") else { return };
+    let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+    let expected: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let (mut read, mut refused) = (0, Vec::new());
+    for (name, expected) in &expected {
+        let frame = match Frame::load(folder.join(name), &FrameLimits::default()) {
+            Ok(frame) => frame,
+            Err(error) => {
+                let sound = expected.get("broken").is_none();
+                assert!(!sound || error.kind() == ErrorKind::Unsupported, "a sound file: {error}");
+                refused.push(error.to_string());
+                continue;
+            }
+        };
+        assert!(expected.get("broken").is_none(), "{name} is broken");
+        let number = |key: &str| expected[key].as_u64().unwrap_or(0);
+        let orientation_may_turn = frame.width() == number("height") as u32;
+        assert!(
+            (frame.width(), frame.height()) == (number("width") as u32, number("height") as u32)
+                || orientation_may_turn
+        );
+        read += 1;
+        // What was looked up, converted, or taken off is another matter.
+        let photometric = expected["photometric"].as_str().unwrap_or("");
+        if expected.get("only").is_some()
+            || number("channels") != frame.channels() as u64
+            || orientation_may_turn && frame.width() != frame.height()
+        {
+            continue;
+        }
+        let of_file = match photometric {
+            "MINISBLACK" | "RGB" => |value: u16, _: u16| value,
+            "MINISWHITE" => |value: u16, white: u16| white - value,
+            _ => continue,
+        };
+        let white = frame.white();
+        let bytes: Vec<u8> = match frame.pixels() {
+            PixelView::Eight(view) => view.to_tight().iter().map(|&v| of_file(v.into(), white) as u8).collect(),
+            PixelView::Sixteen(view) => view.to_tight().iter().flat_map(|&v| of_file(v, white).to_le_bytes()).collect(),
+        };
+        let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(sum, expected["sha256"].as_str().unwrap(), "{name}");
+    }
+    assert!(read >= 70, "{read} were read, and {} refused:\n{}", refused.len(), refused.join("\n"));
 }
 
 #[test]

@@ -405,8 +405,9 @@ impl Engine {
         // A judge that panics must not affect the job's other panels.
         let judge = AssertUnwindSafe(|| self.judge.judge(&defects, &sizes));
         let judgement = catch_unwind(judge).map_err(|panic| internal(&*panic))?;
-        // Whoever judges: what the model is sure of and has no place cannot be judged by it.
-        let judgement = judgement.and(Verdict::Review, lost);
+        // Whoever judges: what the model is sure of and has no place cannot be judged by it, and neither can a frame that
+        // may have been taken for another one.
+        let judgement = judgement.and(Verdict::Review, lost).and(Verdict::Review, self.doubts(panel));
         ms.postprocess += self::ms(start.elapsed());
         Ok(PanelReport {
             panel: entry.id.to_owned(),
@@ -420,6 +421,30 @@ impl Engine {
             maps,
             frames: panel.frames().iter().map(FrameInfo::from).collect(),
         })
+    }
+}
+
+impl Engine {
+    /// Why the frames of a panel may have been taken for something else than they are: such a panel is for review.
+    fn doubts(&self, panel: &Panel<'_>) -> Vec<String> {
+        let stated = self.model.manifest().white().is_some();
+        if stated || !panel.frames().iter().chain(panel.reference()).any(|frame| frame.too_dark().is_some()) {
+            return Vec::new();
+        }
+        let several = panel.frames().len() > 1;
+        let frames = panel.frames().iter().enumerate().map(|(number, frame)| match several {
+            true => (format!("frame {number}"), frame),
+            false => ("the frame".to_owned(), frame),
+        });
+        let reference = panel.reference().map(|reference| ("the reference".to_owned(), reference));
+        let dark = frames.chain(reference).filter_map(|(what, frame)| Some((what, frame.too_dark()?, frame.white())));
+        dark.map(|(what, brightest, white)| {
+            format!(
+                "{what} is too dark: its brightest sample is {brightest}, below an eighth of white ({white}) \
+                 (state `white` where samples have fewer bits)"
+            )
+        })
+        .collect()
     }
 }
 

@@ -18,6 +18,9 @@ pub fn level8(value: u16, white: u16) -> u8 {
 
 impl Frame<'_> {
     /// The frame in gray of 8 bits, white at 255: for a person to look at. Colour becomes gray by ITU-R BT.601.
+    ///
+    /// A frame of 16 bits whose white nobody stated and whose brightest sample is below an eighth of it would be black
+    /// for a person. White is the largest value of its samples' bits then: 4095 where the brightest is above 2047.
     pub fn to_gray8(&self) -> GrayImage {
         let mut out = GrayImage::new(self.width(), self.height());
         let mut rgb = vec![0; 3 * self.width() as usize];
@@ -31,7 +34,8 @@ impl Frame<'_> {
         out
     }
 
-    /// The frame in red, green and blue of 8 bits, white at 255: for a person to look at.
+    /// The frame in red, green and blue of 8 bits, white at 255: for a person to look at. Dark frames of 16 bits are
+    /// brightened as by [`to_gray8`](Self::to_gray8).
     pub fn to_rgb8(&self) -> RgbImage {
         let mut out = RgbImage::new(self.width(), self.height());
         for (y, row) in out.chunks_exact_mut(3 * self.width() as usize).enumerate() {
@@ -40,12 +44,17 @@ impl Frame<'_> {
         out
     }
 
-    /// Row `y` of the frame in red, green and blue of 8 bits, white at 255, into the first values of `out`.
+    /// Row `y` of the frame in red, green and blue of 8 bits, white at 255, into the first values of `out`. Dark frames
+    /// of 16 bits are brightened as by [`to_gray8`](Self::to_gray8).
     pub fn rgb8_row(&self, y: usize, out: &mut [u8]) {
         match self.pixels() {
             PixelView::Eight(view) if view.white() == 255 => row(&view, y, out, |v| v),
             PixelView::Eight(view) => row(&view, y, out, |v| level8(u16::from(v), view.white())),
-            PixelView::Sixteen(view) => row(&view, y, out, |v| level8(v, view.white())),
+            PixelView::Sixteen(view) => {
+                let white =
+                    self.too_dark().map_or(view.white(), |brightest| u16::MAX >> brightest.max(1).leading_zeros());
+                row(&view, y, out, |v| level8(v, white));
+            }
         }
     }
 }
@@ -85,6 +94,16 @@ mod tests {
             let rounded = (f64::from(value) * 255.0 / 65_535.0).round();
             assert_eq!(f64::from(level8(value, 65_535)), rounded, "{value}");
         }
+    }
+
+    #[test]
+    fn twelve_bits_in_sixteen_can_be_seen() {
+        let frame = |values: [u16; 2]| Frame::new(Size::new(2, 1), PixelFormat::Mono16, values.to_vec()).unwrap();
+        assert_eq!(frame([2048, 4095]).to_gray8().as_raw(), &[128, 255]);
+        assert_eq!(frame([2048, 3000]).to_rgb8().as_raw()[3], 187, "3000 of 4095");
+        assert_eq!(frame([0, 0]).to_gray8().as_raw(), &[0, 0]);
+        assert_eq!(frame([4095, 8192]).to_gray8().as_raw(), &[16, 32], "no darker than it is");
+        assert_eq!(frame([2048, 4095]).with_white(65_535).unwrap().to_gray8().as_raw(), &[8, 16], "it is stated");
     }
 
     #[test]

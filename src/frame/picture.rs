@@ -1,6 +1,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::format::PixelFormat;
 use super::samples::{Numbers, Samples};
@@ -31,6 +31,10 @@ pub struct Frame<'a> {
     /// Samples from the start of a row to the start of the next.
     stride: usize,
     white: u16,
+    /// Whether somebody said what white is.
+    white_is_stated: bool,
+    /// See [`Frame::too_dark`].
+    too_dark: OnceLock<Option<u16>>,
     name: Option<String>,
     source: Option<PathBuf>,
     sha256: Option<Arc<str>>,
@@ -88,6 +92,8 @@ impl<'a> Frame<'a> {
                 size,
                 stride,
                 white: format.white(),
+                white_is_stated: false,
+                too_dark: OnceLock::new(),
                 name: None,
                 source: None,
                 sha256: None,
@@ -103,6 +109,9 @@ impl<'a> Frame<'a> {
     /// largest value of the format's bits. A manifest's `[input] white` takes precedence. A frame with a value above
     /// white is refused when it is inspected.
     ///
+    /// A frame of 16 bits whose white nobody stated, here or in the manifest, and whose brightest sample is below an
+    /// eighth of it, does not pass: most likely its samples have fewer bits. To inspect such a dark frame, state 65,535.
+    ///
     /// # Errors
     /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) for 0, or for more than 255 where samples have 8 bits.
     pub fn with_white(mut self, white: u16) -> Result<Self> {
@@ -111,13 +120,21 @@ impl<'a> Frame<'a> {
             let expected = format!("a white of 1 to {largest} ({})", self.format);
             return Err(Error::image(self.name(), expected, white.to_string()));
         }
-        self.white = white;
+        self.state_white(white);
         Ok(self)
+    }
+
+    fn state_white(&mut self, white: u16) {
+        self.white = white;
+        self.white_is_stated = true;
+        self.too_dark = OnceLock::new();
     }
 
     /// The same frame with the white that a manifest states, where its samples can hold that.
     pub(super) fn whitened(mut self, white: Option<u16>) -> Self {
-        self.white = white.filter(|&white| white <= self.format.largest()).unwrap_or(self.white);
+        if let Some(white) = white.filter(|&white| white <= self.format.largest()) {
+            self.state_white(white);
+        }
         self
     }
 
@@ -202,6 +219,26 @@ impl<'a> Frame<'a> {
     /// The value of white.
     pub fn white(&self) -> u16 {
         self.white
+    }
+
+    /// The brightest sample of a frame of 16 bits that is below an eighth of white, where nobody said what white is: the
+    /// samples may have fewer bits, and the frame would be taken for a dark one. `None` for all other frames. Where a
+    /// bright sample comes early, as in most frames, no further one is looked at.
+    pub(crate) fn too_dark(&self) -> Option<u16> {
+        if self.white_is_stated || self.format.bits() < 16 {
+            return None;
+        }
+        *self.too_dark.get_or_init(|| {
+            let PixelView::Sixteen(view) = self.pixels() else { return None };
+            let mut brightest = 0;
+            for row in view.rows() {
+                brightest = row.iter().copied().fold(brightest, u16::max);
+                if 8 * u32::from(brightest) >= u32::from(self.white) {
+                    return None;
+                }
+            }
+            Some(brightest)
+        })
     }
 
     /// The file it was read from, if any.
@@ -293,6 +330,23 @@ mod tests {
         assert_eq!(frame().with_white(65_520).unwrap().white(), 65_520, "12 bits that lie at the left");
         assert_eq!(refusal(frame().with_white(0)), "image camera 2: expected a white of 1 to 65535 (Mono12), found 0");
         assert!(Frame::new(Size::new(1, 1), Mono8, vec![0u8]).unwrap().with_white(256).is_err());
+    }
+
+    #[test]
+    fn sixteen_bits_below_an_eighth_of_white_are_too_dark() {
+        let frame = |value: u16| Frame::new(Size::new(2, 2), Mono16, vec![0, 0, value, 1]).unwrap();
+        assert_eq!(
+            [0, 4095, 8191, 8192, 65_535].map(|value| frame(value).too_dark()),
+            [Some(1), Some(4095), Some(8191), None, None]
+        );
+        assert_eq!(frame(4095).with_white(65_535).unwrap().too_dark(), None, "it is stated");
+        assert_eq!(frame(4095).whitened(Some(4095)).too_dark(), None, "the manifest states it");
+        assert_eq!(frame(4095).whitened(None).too_dark(), Some(4095));
+        assert_eq!(Frame::new(Size::new(1, 1), Mono12, vec![7u16]).unwrap().too_dark(), None, "the format states it");
+        assert_eq!(Frame::new(Size::new(1, 1), Mono8, vec![7u8]).unwrap().too_dark(), None);
+        // Padding is no pixel.
+        let padded = Frame::strided(Size::new(1, 2), Mono16, vec![9u16, 60_000, 8], 2).unwrap();
+        assert_eq!(padded.too_dark(), Some(9));
     }
 
     #[test]

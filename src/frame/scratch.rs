@@ -1,4 +1,7 @@
+use super::flaw::Flaw;
+use super::jpeg::Checker;
 use super::panel::Panel;
+use super::pixels::reserve;
 use super::samples::{Memory, Numbers};
 
 /// Memory for files and pixels reused from image to image; one for each worker. Otherwise pages would go back to the
@@ -7,6 +10,8 @@ use super::samples::{Memory, Numbers};
 pub(crate) struct FrameScratch {
     /// An image file.
     pub(super) file: Vec<u8>,
+    /// What a JPEG is checked with.
+    pub(super) jpeg: Checker,
     eight: Pictures<u8>,
     sixteen: Pictures<u16>,
 }
@@ -26,12 +31,12 @@ impl FrameScratch {
     }
 
     /// `len` values of 8 bits, all 0: a decoder that stops early must not leave pixels of another image.
-    pub(super) fn eight(&mut self, len: usize) -> Vec<u8> {
+    pub(super) fn eight(&mut self, len: usize) -> Result<Vec<u8>, Flaw> {
         self.eight.take(len)
     }
 
     /// `len` values of 16 bits, all 0.
-    pub(super) fn sixteen(&mut self, len: usize) -> Vec<u16> {
+    pub(super) fn sixteen(&mut self, len: usize) -> Result<Vec<u16>, Flaw> {
         self.sixteen.take(len)
     }
 
@@ -49,12 +54,13 @@ impl FrameScratch {
 }
 
 impl<T: Copy + Default> Pictures<T> {
-    fn take(&mut self, len: usize) -> Vec<T> {
-        self.taken += 1;
-        let Some(mut values) = self.idle.pop() else { return vec![T::default(); len] };
+    fn take(&mut self, len: usize) -> Result<Vec<T>, Flaw> {
+        let mut values = self.idle.pop().unwrap_or_default();
         values.clear();
+        reserve(&mut values, len)?;
         values.resize(len, T::default());
-        values
+        self.taken += 1;
+        Ok(values)
     }
 
     /// Not all pixels are read into memory from here: never keeps more than were taken, or there would be more and
@@ -80,14 +86,14 @@ mod tests {
     #[test]
     fn memory_comes_back_empty() {
         let mut scratch = FrameScratch::default();
-        let mut values = scratch.eight(12);
+        let mut values = scratch.eight(12).unwrap();
         values.fill(7);
         let place = values.as_ptr();
         scratch.take_back(panel(values));
-        let again = scratch.eight(6);
+        let again = scratch.eight(6).unwrap();
         assert_eq!((again.as_ptr(), again.as_slice()), (place, [0; 6].as_slice()));
-        assert_eq!(scratch.eight(3), [0; 3], "another one where none is left");
-        assert_eq!(scratch.sixteen(2), [0; 2]);
+        assert_eq!(scratch.eight(3).unwrap(), [0; 3], "another one where none is left");
+        assert_eq!(scratch.sixteen(2).unwrap(), [0; 2]);
     }
 
     #[test]
@@ -96,8 +102,8 @@ mod tests {
         for _ in 0..3 {
             scratch.begin();
             // One of a damaged image, one that comes back, and two images that were read otherwise.
-            drop(scratch.eight(12));
-            let own = scratch.eight(12);
+            drop(scratch.eight(12).unwrap());
+            let own = scratch.eight(12).unwrap();
             scratch.take_back(panel(own));
             scratch.take_back(panel(vec![1; 12]));
             scratch.take_back(panel(vec![2; 12]));

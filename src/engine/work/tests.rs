@@ -143,3 +143,48 @@ fn a_file_of_12_bits_has_the_white_of_the_manifest_wherever_it_is_shown() {
     let shown = inspector.inspect_batch([&*path]).with_panels(|_, panel| panel.frames()[0].to_gray8().into_raw()[7]);
     assert_eq!(shown.map(|result| result.unwrap().1).collect::<Vec<_>>(), [255], "white, not a sixteenth of it");
 }
+
+#[test]
+fn twelve_bits_in_sixteen_do_not_pass_unless_white_is_stated() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/solar-cell");
+    let text = std::fs::read_to_string(source.join("model.toml")).unwrap();
+    let graph = std::fs::read(source.join("model.int8.onnx")).unwrap();
+    let inspector = |text: &str| {
+        let manifest = crate::model::Manifest::parse(text, Path::new("model.toml")).unwrap();
+        let model = Model::from_bytes(graph.clone(), manifest).unwrap();
+        // A judge that lets everything pass.
+        let judge = crate::judge::Policy::builder("all", crate::judge::Limits::new(1.0, 1.0).unwrap()).build().unwrap();
+        Inspector::builder(model).judge(judge).threads(1).build().unwrap()
+    };
+    let frame = |value: u16| {
+        let size = Size::new(300, 300);
+        Frame::new(size, PixelFormat::Mono16, vec![value; 90_000]).unwrap()
+    };
+    let judged = |inspector: &Inspector, frames: Vec<Frame<'static>>| {
+        let report = inspector.inspect(&Panel::from_frames("a", frames).unwrap()).unwrap();
+        (report.verdict, report.reasons.join(" | "))
+    };
+    let open = inspector(&text);
+    let (verdict, reasons) = judged(&open, vec![frame(4095)]);
+    assert_eq!(verdict, Verdict::Review);
+    assert_eq!(
+        reasons,
+        "the frame is too dark: its brightest sample is 4095, below an eighth of white (65535) \
+         (state `white` where samples have fewer bits)"
+    );
+    assert_eq!(judged(&open, vec![frame(8192)]).0, Verdict::Pass);
+    assert_eq!(judged(&open, vec![frame(4095).with_white(4095).unwrap()]).0, Verdict::Pass);
+    assert_eq!(judged(&open, vec![frame(100).with_white(65_535).unwrap()]).0, Verdict::Pass, "dark, as stated");
+    let (verdict, reasons) = judged(&open, vec![frame(9000), frame(0)]);
+    assert!(verdict == Verdict::Review && reasons.starts_with("frame 2 is too dark"), "{reasons}");
+
+    // A file is treated alike.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep.png");
+    image::ImageBuffer::from_pixel(300, 300, image::Luma([4000u16])).save(&path).unwrap();
+    let of_file = |inspector: &Inspector| inspector.inspect_batch([&*path]).next().unwrap().unwrap().verdict;
+    assert_eq!(of_file(&open), Verdict::Review);
+    let stated = inspector(&text.replacen("[input]\n", "[input]\nwhite = 4095\n", 1));
+    assert_eq!(of_file(&stated), Verdict::Pass);
+    assert_eq!(judged(&stated, vec![frame(4095)]).0, Verdict::Pass);
+}
