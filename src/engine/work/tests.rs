@@ -176,7 +176,7 @@ fn twelve_bits_in_sixteen_do_not_pass_unless_white_is_stated() {
     assert_eq!(judged(&open, vec![frame(4095).with_white(4095).unwrap()]).0, Verdict::Pass);
     assert_eq!(judged(&open, vec![frame(100).with_white(65_535).unwrap()]).0, Verdict::Pass, "dark, as stated");
     let (verdict, reasons) = judged(&open, vec![frame(9000), frame(0)]);
-    assert!(verdict == Verdict::Review && reasons.starts_with("frame 2 is too dark"), "{reasons}");
+    assert!(verdict == Verdict::Review && reasons.starts_with("frame 1 is too dark"), "{reasons}");
 
     // A file is treated alike.
     let dir = tempfile::tempdir().unwrap();
