@@ -608,6 +608,7 @@ fn a_manifest_to_begin_with_is_written() {
     assert_eq!(status, 0, "{err}");
     let text = fs::read_to_string(graph.with_extension("toml")).unwrap();
     assert!(text.contains("task = \"classify\"") && text.contains("size = [128, 128]"), "{text}");
+    assert!(text.contains("activation = \"softmax\""), "its scores are no probabilities: {text}");
     assert_eq!(check(&graph).0, 0);
 
     // What several formats fit is not guessed.

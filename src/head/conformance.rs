@@ -37,11 +37,11 @@ pub struct Case {
     shapes: Vec<Vec<usize>>,
     whole: Vec<usize>,
     mend: fn(&[Vec<usize>], &mut [Vec<f32>]),
-    detection: Option<Write>,
+    detection: Option<WriteDetection>,
 }
 
 /// Writes a detection: see [`Case::with_detection`].
-type Write = fn(&Detection, &[Vec<usize>], &mut [Vec<f32>]) -> bool;
+pub type WriteDetection = fn(&Detection, &[Vec<usize>], &mut [Vec<f32>]) -> bool;
 
 /// One detection that a graph may give, good or bad.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,7 +83,7 @@ impl Case {
     /// against boxes without a place, kinds that do not exist, and confidences that are no probabilities. Default: that
     /// is not checked.
     #[must_use]
-    pub fn with_detection(mut self, write: fn(&Detection, &[Vec<usize>], &mut [Vec<f32>]) -> bool) -> Self {
+    pub fn with_detection(mut self, write: WriteDetection) -> Self {
         self.detection = Some(write);
         self
     }

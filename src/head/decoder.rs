@@ -58,7 +58,7 @@ impl Decoder {
     }
 
     /// The kinds of its manifest.
-    pub(crate) fn kinds(&self) -> &[Kind] {
+    fn kinds(&self) -> &[Kind] {
         &self.context.output().kinds
     }
 

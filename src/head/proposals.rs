@@ -133,7 +133,7 @@ impl Proposals {
     }
 
     /// What was lost so far, of a model with these kinds.
-    pub(crate) fn lost(&self, kinds: &[Kind]) -> Vec<Lost> {
+    pub(super) fn lost(&self, kinds: &[Kind]) -> Vec<Lost> {
         self.notes.lost.told(kinds)
     }
 

@@ -23,7 +23,7 @@ pub(super) const ROUNDING: f32 = 1.0 / 256.0;
 
 /// Whether all are probabilities, but for rounding.
 pub(super) fn probable(values: &[f32]) -> bool {
-    let off = |value: f32| u32::from(!(value >= -ROUNDING && value <= 1.0 + ROUNDING));
+    let off = |value: f32| u32::from(!(-ROUNDING..=1.0 + ROUNDING).contains(&value));
     vectorised(
         #[inline(always)]
         || values.iter().fold(0u32, |any, &value| any | off(value)) == 0,

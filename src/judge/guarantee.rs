@@ -306,7 +306,8 @@ mod tests {
         let sealed = made().seal(RULES);
         assert!(problem(&sealed).is_ok());
         // Sealed, but nothing that a calibration gives.
-        let wrong: [(&str, fn(&mut Guarantee)); 14] = [
+        type Change = fn(&mut Guarantee);
+        let wrong: [(&str, Change); 14] = [
             ("max_miss: expected a number between 0 and 1, found -1", |g| g.max_miss = -1.0),
             ("max_miss: expected a number between 0 and 1, found NaN", |g| g.max_miss = f64::NAN),
             ("max_overkill: expected a number between", |g| g.max_overkill = Some(1.0)),

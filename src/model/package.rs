@@ -8,6 +8,7 @@ use ndarray::ArrayView4;
 use super::files::{PackageFiles, check_hash, step_files};
 use super::manifest::Manifest;
 use super::options::{ModelOptions, Precision};
+use super::trial::Trial;
 use super::ultralytics;
 use crate::error::{Error, Result};
 use crate::hash::sha256_hex;
@@ -147,9 +148,15 @@ impl Model {
             graph,
         };
         if !options.untried {
-            model.try_out(options)?;
+            model.trial().run(&options.formats)?;
         }
         Ok(model)
+    }
+
+    /// What is tried when it is loaded.
+    pub(super) fn trial(&self) -> Trial<'_> {
+        let Model { graph, form, head, manifest, folder, .. } = self;
+        Trial { graph, form, head, manifest, folder: folder.as_deref() }
     }
 
     /// The graph's file; of a graph from memory, what messages call it.

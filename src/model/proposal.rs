@@ -1,17 +1,20 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use super::files::{graph_sha256, read};
 use super::manifest::Manifest;
+use super::trial::Trial;
 use super::ultralytics;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
-use crate::head::{self, Format, OutputConfig, Task};
-use crate::runtime::{Graph, GraphOptions, Mismatch, Signature, list};
+use crate::head::{self, Activation, Format, Head, OutputConfig, Task};
+use crate::runtime::{Graph, GraphOptions, InputForm, Mismatch, Signature, list};
 use crate::tensor::{Channels, Fit, Preprocess};
 
 impl Manifest {
     /// A starter manifest for the graph at `path`, from its metadata or else from the names and shapes of its inputs
-    /// and outputs. Where those fit several tasks or formats, `task` and `format` decide. What a graph does not say
+    /// and outputs, and from what it gives for a test picture: where its scores are no probabilities, `activation` makes
+    /// them ones. Where those fit several tasks or formats, `task` and `format` decide. What a graph does not say
     /// (names of kinds, scale, mean, how scores become probabilities) is a guess, for a person to check.
     ///
     /// # Errors
@@ -30,11 +33,25 @@ impl Manifest {
             Some(stated) => stated,
             None => from_shapes(path, signature, task, format).map_err(fit)?,
         };
-        graph.input(&manifest.input).map_err(fit)?;
-        head::find(manifest.task, &manifest.output, signature, &[]).map_err(fit)?;
+        let form = graph.input(&manifest.input).map_err(fit)?;
+        let head = head::find(manifest.task, &manifest.output, signature, &[]).map_err(fit)?;
+        manifest.output.activation = activation(&graph, &form, &head, &manifest);
         manifest.sha256 = Some(sha256);
         Ok(manifest)
     }
+}
+
+/// How the graph's scores become probabilities: not at all, where they are some; `none` also where nothing makes them
+/// ones, so that loading the model says what is wrong.
+fn activation(graph: &Graph, form: &InputForm, head: &Arc<dyn Head>, manifest: &Manifest) -> Activation {
+    let together = matches!(manifest.task, Task::Classify | Task::Segment) && manifest.output.kinds.len() > 1;
+    let most = if together { Activation::Softmax } else { Activation::Sigmoid };
+    let fits = |activation: &Activation| {
+        let mut manifest = manifest.clone();
+        manifest.output.activation = *activation;
+        Trial { graph, form, head, manifest: &manifest, folder: None }.run(&[]).is_ok()
+    };
+    [Activation::None, most].into_iter().find(fits).unwrap_or_default()
 }
 
 fn from_shapes(

@@ -5,6 +5,8 @@ use crate::head::{Activation, Candidate, Loss, Task, find};
 use crate::runtime::{Port, Signature};
 
 type Shapes<'a> = &'a [Vec<usize>];
+/// A format and a task, the shapes that a graph declares, and those that it gives.
+type Given<'a> = (&'a str, Task, &'a [&'a [usize]], &'a [&'a [usize]]);
 type Mend = fn(Shapes<'_>, &mut [Vec<f32>]);
 
 /// Where the numbers of one proposal of the first output lie: along axis 1 or 2.
@@ -94,7 +96,7 @@ fn write(shapes: Shapes<'_>, numbers: &mut [Vec<f32>], axis: usize, proposal: &[
 }
 
 /// How a detection is written in a format; `None` for those without boxes.
-fn detection(format: &str) -> Option<Write> {
+fn detection(format: &str) -> Option<WriteDetection> {
     Some(match format {
         "yolo" => |d, shapes, numbers| {
             let [x, y, w, h] = centred(d.sides);
@@ -232,7 +234,7 @@ fn outputs_of_no_cells_are_an_error() {
         let decoder = Decoder::new(head, Context::new(output));
         decoder.decode(&Outputs::from_tensors(tensors), 0, &placement, &mut Proposals::default())
     };
-    let refused: [(&str, Task, &[&[usize]], &[&[usize]]); 12] = [
+    let refused: [Given<'_>; 12] = [
         ("scores", Task::Classify, &[&[1, 2], &[1, 2, 3, 4]], &[&[1, 2], &[1, 2, 0, 0]]),
         ("grid", Task::Detect, &[&[1, 2, 3, 4], &[1, 4, 3, 4]], &[&[1, 2, 0, 4], &[1, 4, 0, 4]]),
         ("grid", Task::Detect, &[&[1, 2, 3, 4], &[1, 4, 3, 4]], &[&[1, 2, 3, 4], &[1, 4, 2, 4]]),
@@ -251,7 +253,7 @@ fn outputs_of_no_cells_are_an_error() {
         assert!(error.kind() == ErrorKind::Output && error.name().is_some(), "{format} {given:?}: {error}");
     }
     // What a graph has suppressed may be nothing.
-    let nothing: [(&str, Task, &[&[usize]], &[&[usize]]); 3] = [
+    let nothing: [Given<'_>; 3] = [
         ("end2end", Task::Detect, &[&[1, 9, 6]], &[&[1, 0, 6]]),
         ("boxes", Task::Detect, &[&[4, 4], &[4], &[4]], &[&[0, 4], &[0], &[0]]),
         ("boxes", Task::Instance, &[&[4, 4], &[4], &[4], &[4, 1, 8, 8]], &[&[0, 4], &[0], &[0], &[0, 1, 8, 8]]),

@@ -32,8 +32,7 @@ impl Format {
 }
 
 /// What is looked for, and what to do where it is not clear.
-const SCORE: &str =
-    "an anomaly score f32[?] (`scores` in the [output] table names it, or the map for its highest number)";
+const SCORE: &str = "an anomaly score f32[?] (`scores` names it, or the map for its highest number)";
 
 /// What makes probabilities of anomaly numbers of any scale.
 const NORMALIZE: &str = "[output] normalize = { threshold, min, max } for numbers of another scale";
