@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use panelqc::{Error, Kind, Result, find_images};
@@ -5,6 +6,7 @@ use panelqc::{Error, Kind, Result, find_images};
 use super::folders::is_good;
 use super::locate::{Folders, child};
 use super::masks::{masks_of, read_mask};
+use super::note::NoteKind;
 use super::set::{Collector, Dataset, ReadOptions};
 use super::visa::{VisaTable, visa_folders};
 use super::{Label, Part, Sample, Truth, none_of, size_of};
@@ -56,6 +58,7 @@ pub fn read_mvtec(folder: &Path, options: &ReadOptions) -> Result<Dataset> {
 /// Reads the images below `images`, whose masks lie below `masks` in folders of the same names.
 fn read_tree(images: &Path, masks: Option<&Path>, options: &ReadOptions, set: &mut Collector) -> Result<()> {
     let mut folders = Folders::default();
+    let mut used = HashSet::new();
     for image in find_images(images)? {
         if masks.is_some_and(|masks| image.path.starts_with(masks)) {
             continue;
@@ -74,9 +77,17 @@ fn read_tree(images: &Path, masks: Option<&Path>, options: &ReadOptions, set: &m
                 return Err(Error::labels(&image.path, None, expected, "none"));
             }
             truths = truths_of(&files, &image.path, defect)?;
+            used.extend(files);
         }
         let source = image.path.clone();
         set.push(Sample::of_image(image.id, image.path, Label::Boxes(truths)), &source, None)?;
+    }
+    // Other parts have no masks, those of good panels are empty.
+    let Some(masks) = masks.filter(|_| set.part.is_none_or(|part| part == Part::Test)) else { return Ok(()) };
+    for mask in find_images(masks)?.into_iter().filter(|mask| !used.contains(&mask.path)) {
+        if mask.id.split_once('/').is_some_and(|(defect, _)| !is_normal(defect, options)) {
+            set.notes.add(NoteKind::WithoutImage, || mask.path.display().to_string());
+        }
     }
     Ok(())
 }
@@ -168,6 +179,10 @@ mod tests {
             assert_eq!(found[0], "ko/000 ko 2 ko 1", "{files:?}");
             assert_eq!(found.len(), 2, "{files:?}");
         }
+        let files = ["test/ko/0.png", "ground_truth/ko/0.png", "ground_truth/ko/1.png", "ground_truth/good/0.png"];
+        let dir = tree(&files.map(|file| (file, SPOTS)));
+        let set = read_mvtec(dir.path(), &ReadOptions::default()).unwrap();
+        assert_eq!((set.notes[0].kind, set.notes[0].count), (NoteKind::WithoutImage, 1), "{}", set.notes[0]);
         let dir = tree(&[
             ("test/logical/000.png", &[]),
             ("ground_truth/logical/000/000.png", SPOTS),

@@ -116,8 +116,11 @@ fn number(element: &Element, name: &str) -> std::result::Result<f64, Problem> {
     text.parse().map_err(|_| (line, format!("a number in <{name}>"), format!("`{text}`")))
 }
 
+/// Width and height.
+type Sides = (u32, u32);
+
 /// The size that the file states, with its line; `None` where the tool did not know it.
-fn stated_size(root: &Element) -> std::result::Result<Option<(usize, (u32, u32))>, Problem> {
+fn stated_size(root: &Element) -> std::result::Result<Option<(usize, Sides)>, Problem> {
     let Some(size) = root.child("size") else { return Ok(None) };
     let side = |name: &str| {
         let side = number(size, name)?;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use panelqc::{Kind, Mask, Polygon, Size};
+use panelqc::{Kind, Mask, Size};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::dataset::Truth;
+use crate::dataset::truth::polygon;
 
 /// Expected, found.
 type Problem = (String, String);
@@ -125,15 +126,9 @@ impl Segmentation {
                 return mask.map(Some).ok_or_else(|| (wanted(), "others".to_owned()));
             }
         };
-        let ring = |numbers: &Vec<f32>| {
-            let usable = numbers.len() >= 6 && numbers.len().is_multiple_of(2) && numbers.iter().all(|v| v.is_finite());
-            let found = || ("a polygon of at least 3 points x, y".to_owned(), format!("{numbers:?}"));
-            let points = || numbers.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
-            if usable { Ok(Polygon::new(points())) } else { Err(found()) }
-        };
         // Each polygon is a part of its own: they may overlap.
-        let masks = rings.iter().filter(|numbers| !numbers.is_empty());
-        let masks = masks.map(|numbers| ring(numbers).map(|ring| Mask::from_polygons(size, &[ring])));
+        let rings = rings.iter().filter(|numbers| !numbers.is_empty());
+        let masks = rings.map(|numbers| polygon(numbers, (width, height)));
         let masks = masks.collect::<Result<Vec<_>, _>>()?;
         Ok(if masks.is_empty() { None } else { Some(Mask::union(size, &masks)) })
     }
