@@ -3,19 +3,21 @@ use std::path::{Path, PathBuf};
 
 use panelqc::{Error, Kind, Result, find_images};
 
+use super::collector::Collector;
 use super::folders::is_good;
 use super::locate::{Folders, child};
 use super::masks::{masks_of, read_mask};
 use super::note::NoteKind;
-use super::set::{Collector, Dataset, ReadOptions};
+use super::options::ReadOptions;
+use super::set::Dataset;
 use super::visa::{VisaTable, visa_folders};
 use super::{Label, Part, Sample, Truth, none_of, size_of};
 
 /// Reads the layout of MVTec AD (Bergmann et al. 2019) and those that are like it. Names of folders count in any case.
 ///
-/// * `test/good/*.png`, `test/<defect>/NAME.png`, and for each of the latter its mask `ground_truth/<defect>/`, where it
-///   is called `NAME_mask.*` (MVTec AD), `NAME.*` (BTAD, VisA) or `NAME_gt.*`, or is all images of a folder `NAME`
-///   (MVTec LOCO). A folder of good panels is called `good`, `ok`, `normal`, or like one of
+/// * `test/good/*.png`, `test/<defect>/NAME.png`, and for each of the latter its mask in `ground_truth/<defect>/`,
+///   where it is called `NAME_mask.*` (MVTec AD), `NAME.*` (BTAD, VisA) or `NAME_gt.*`, or is all images of a folder
+///   `NAME` (MVTec LOCO). A folder of good panels is called `good`, `ok`, `normal`, or like one of
 ///   [`good`](ReadOptions::good). The part `train` is the folder `train`, `val` the folder `validation`. The id is the
 ///   path below that folder without extension.
 /// * VisA (Zou et al. 2022): a table of images, labels and masks (`folder` itself, or `split_csv/1cls.csv` or

@@ -1,7 +1,7 @@
 use panelqc::{Kind, Mask, PixelBox, Polygon, Size};
 
-/// How far a side may lie outside of the image, in pixels: what counting from another pixel, or rounding, in a labelling
-/// tool comes to. It is cut off.
+/// How far a side may lie outside of the image, in pixels: what counting from another pixel, or rounding, in a
+/// labelling tool comes to. It is cut off.
 const SLACK: f64 = 1.0;
 /// How much of that is worth no note: the digits of a file.
 const ROUNDING: f64 = 0.05;

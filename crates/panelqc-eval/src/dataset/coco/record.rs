@@ -22,7 +22,14 @@ pub(super) enum Id {
 #[derive(Deserialize)]
 pub(super) struct Category {
     pub(super) id: Id,
-    pub(super) name: Kind,
+    name: String,
+}
+
+impl Category {
+    /// Its name, without the space around it that other formats do not keep either.
+    pub(super) fn kind(&self) -> Kind {
+        self.name.trim().into()
+    }
 }
 
 #[derive(Deserialize)]
@@ -43,6 +50,8 @@ pub(super) struct Pixels(pub(super) u32);
 
 #[derive(Deserialize)]
 pub(super) struct Annotation {
+    #[serde(default)]
+    pub(super) id: Option<Id>,
     pub(super) image_id: Id,
     pub(super) category_id: Id,
     /// x, y, width, height; tools that know none leave the list empty.
@@ -71,7 +80,13 @@ enum Segmentation {
         size: [Pixels; 2],
         counts: Counts,
     },
+    Nothing(Nothing),
 }
+
+/// `{}`, in place of no segmentation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -114,6 +129,7 @@ impl Segmentation {
         let rings = match self {
             Segmentation::Polygons(rings) => rings,
             Segmentation::Polygon(ring) => vec![ring],
+            Segmentation::Nothing(Nothing {}) => return Ok(None),
             Segmentation::Runs { size: [runs_height, runs_width], counts } => {
                 let wanted = || format!("run lengths that cover the image of {width}x{height}");
                 if (runs_width.0, runs_height.0) != (width, height) {
