@@ -3,9 +3,10 @@ use std::path::Path;
 
 use panelqc::{Error, PanelFiles, PixelBox, Result, find_images};
 
+use super::collector::Collector;
 use super::locate::Folders;
 use super::note::NoteKind;
-use super::set::{Collector, Dataset};
+use super::set::Dataset;
 use super::text::{MOST, read_text};
 use super::{Label, Sample, Truth};
 

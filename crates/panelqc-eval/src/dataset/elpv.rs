@@ -2,15 +2,16 @@ use std::path::Path;
 
 use panelqc::{Error, PanelFiles, Result};
 
+use super::collector::Collector;
 use super::locate::{Folders, is_image};
-use super::set::{Collector, Dataset};
+use super::set::Dataset;
 use super::text::{MOST_OF_SET, read_text};
 use super::{Label, Sample};
 
 /// Reads the ELPV set of solar cells (Deitsch et al. 2019): `labels.csv` or a folder with it, whose lines are
 /// `images/cell0001.png 1.0 mono` (path, defect probability, silicon type), as the PyPI package `elpv-dataset` has it
-/// in `elpv_dataset/data`. The columns may also be separated by commas, semicolons or tabs, as spreadsheets do it, and a
-/// line with their names may come first. The id is the file's stem.
+/// in `elpv_dataset/data`. The columns may also be separated by commas, semicolons or tabs, as spreadsheets do it, and
+/// a line with their names may come first. The id is the file's stem.
 ///
 /// # Errors
 /// [`ErrorKind::Io`](panelqc::ErrorKind::Io) and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) that names the file,

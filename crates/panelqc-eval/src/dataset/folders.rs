@@ -3,7 +3,9 @@ use std::path::Path;
 
 use panelqc::{Error, Kind, Result, find_images};
 
-use super::set::{Collector, Dataset, ReadOptions};
+use super::collector::Collector;
+use super::options::ReadOptions;
+use super::set::Dataset;
 use super::{Label, Part, Sample};
 
 /// Names of the folder of good panels that need no manifest, compared without case.

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use panelqc::{Error, Result};
 
-use super::set::{Dataset, ReadOptions};
+use super::options::ReadOptions;
+use super::set::Dataset;
 use super::{Part, Split, read_coco, read_deeppcb, read_elpv, read_folders, read_mvtec, read_voc, read_yolo};
 
 /// How labelled data are laid out. Its text form is the lower-case name.

@@ -1,6 +1,7 @@
 //! Readers of labelled data. Malformed labels are errors with file and line; what is left out or mended is a [`Note`].
 
 mod coco;
+mod collector;
 mod decisions;
 mod deeppcb;
 mod elpv;
@@ -10,6 +11,7 @@ mod locate;
 mod masks;
 mod mvtec;
 mod note;
+mod options;
 mod part;
 mod scored;
 mod set;
@@ -39,16 +41,17 @@ pub use folders::read_folders;
 pub use format::{DataFormat, read};
 pub use mvtec::read_mvtec;
 pub use note::{Note, NoteKind};
+pub use options::ReadOptions;
 pub use part::Part;
 pub use scored::{FLOOR, data_sha256, fail_scores, same_images, scored_panels, verdict};
-pub use set::{Dataset, ReadOptions};
+pub use set::Dataset;
 pub use split::Split;
 pub use stored::read_results;
 pub use truth::Truth;
 pub use voc::read_voc;
 pub use yolo::read_yolo;
 
-pub(crate) use set::check_ids;
+pub(crate) use collector::check_ids;
 
 /// One labelled panel.
 #[derive(Debug, Clone, PartialEq)]

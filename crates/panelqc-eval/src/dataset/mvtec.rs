@@ -1,19 +1,23 @@
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use panelqc::{Error, Kind, Result, find_images};
 
+use super::collector::Collector;
 use super::folders::is_good;
 use super::locate::{Folders, child};
 use super::masks::{masks_of, read_mask};
-use super::set::{Collector, Dataset, ReadOptions};
+use super::note::NoteKind;
+use super::options::ReadOptions;
+use super::set::Dataset;
 use super::visa::{VisaTable, visa_folders};
 use super::{Label, Part, Sample, Truth, none_of, size_of};
 
 /// Reads the layout of MVTec AD (Bergmann et al. 2019) and those that are like it. Names of folders count in any case.
 ///
-/// * `test/good/*.png`, `test/<defect>/NAME.png`, and for each of the latter its mask `ground_truth/<defect>/`, where it
-///   is called `NAME_mask.*` (MVTec AD), `NAME.*` (BTAD, VisA) or `NAME_gt.*`, or is all images of a folder `NAME`
-///   (MVTec LOCO). A folder of good panels is called `good`, `ok`, `normal`, or like one of
+/// * `test/good/*.png`, `test/<defect>/NAME.png`, and for each of the latter its mask in `ground_truth/<defect>/`,
+///   where it is called `NAME_mask.*` (MVTec AD), `NAME.*` (BTAD, VisA) or `NAME_gt.*`, or is all images of a folder
+///   `NAME` (MVTec LOCO). A folder of good panels is called `good`, `ok`, `normal`, or like one of
 ///   [`good`](ReadOptions::good). The part `train` is the folder `train`, `val` the folder `validation`. The id is the
 ///   path below that folder without extension.
 /// * VisA (Zou et al. 2022): a table of images, labels and masks (`folder` itself, or `split_csv/1cls.csv` or
@@ -56,6 +60,7 @@ pub fn read_mvtec(folder: &Path, options: &ReadOptions) -> Result<Dataset> {
 /// Reads the images below `images`, whose masks lie below `masks` in folders of the same names.
 fn read_tree(images: &Path, masks: Option<&Path>, options: &ReadOptions, set: &mut Collector) -> Result<()> {
     let mut folders = Folders::default();
+    let mut used = HashSet::new();
     for image in find_images(images)? {
         if masks.is_some_and(|masks| image.path.starts_with(masks)) {
             continue;
@@ -74,9 +79,17 @@ fn read_tree(images: &Path, masks: Option<&Path>, options: &ReadOptions, set: &m
                 return Err(Error::labels(&image.path, None, expected, "none"));
             }
             truths = truths_of(&files, &image.path, defect)?;
+            used.extend(files);
         }
         let source = image.path.clone();
         set.push(Sample::of_image(image.id, image.path, Label::Boxes(truths)), &source, None)?;
+    }
+    // Other parts have no masks, those of good panels are empty.
+    let Some(masks) = masks.filter(|_| set.part.is_none_or(|part| part == Part::Test)) else { return Ok(()) };
+    for mask in find_images(masks)?.into_iter().filter(|mask| !used.contains(&mask.path)) {
+        if mask.id.split_once('/').is_some_and(|(defect, _)| !is_normal(defect, options)) {
+            set.notes.add(NoteKind::WithoutImage, || mask.path.display().to_string());
+        }
     }
     Ok(())
 }
@@ -168,6 +181,10 @@ mod tests {
             assert_eq!(found[0], "ko/000 ko 2 ko 1", "{files:?}");
             assert_eq!(found.len(), 2, "{files:?}");
         }
+        let files = ["test/ko/0.png", "ground_truth/ko/0.png", "ground_truth/ko/1.png", "ground_truth/good/0.png"];
+        let dir = tree(&files.map(|file| (file, SPOTS)));
+        let set = read_mvtec(dir.path(), &ReadOptions::default()).unwrap();
+        assert_eq!((set.notes[0].kind, set.notes[0].count), (NoteKind::WithoutImage, 1), "{}", set.notes[0]);
         let dir = tree(&[
             ("test/logical/000.png", &[]),
             ("ground_truth/logical/000/000.png", SPOTS),

@@ -27,7 +27,7 @@ pub struct Note {
 pub enum NoteKind {
     /// Parts of the set (train, val, test) that were left out, because nobody said which is meant.
     OtherParts,
-    /// Parts that the set names and does not have; all of its images were read.
+    /// Parts that the set names and that are not there.
     AbsentParts,
     /// Images without a label file, which count as good.
     Unlabelled,
@@ -54,10 +54,7 @@ impl NoteKind {
     fn words(self) -> [&'static str; 2] {
         match self {
             NoteKind::OtherParts => ["other part of the set was left out", "other parts of the set were left out"],
-            NoteKind::AbsentParts => [
-                "part that the set names is not there, and all images were read",
-                "parts that the set names are not there, and all images were read",
-            ],
+            NoteKind::AbsentParts => ["part that the set names is not there", "parts that the set names are not there"],
             NoteKind::Unlabelled => {
                 ["image has no label file and counts as good", "images have no label file and count as good"]
             }

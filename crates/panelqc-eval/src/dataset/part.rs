@@ -51,8 +51,9 @@ impl Part {
         folders.split('/').find_map(Part::of_name)
     }
 
-    /// The part to read of a set that has `have`: the one that was asked for, which has to be there if any is; otherwise
-    /// `val`, `test` or `train`, the first that it has. What is left out then is noted. `None` for a set without parts.
+    /// The part to read of a set that has `have`: the one that was asked for, which has to be there if any is;
+    /// otherwise `val`, `test` or `train`, the first that it has. What is left out then is noted. `None` for a set
+    /// without parts.
     pub(super) fn choose(
         asked: Option<Part>,
         have: impl IntoIterator<Item = Part>,

@@ -57,8 +57,8 @@ pub fn data_sha256(samples: &[Sample], records: &[PanelRecord]) -> String {
     sha256_hex(lines.concat().as_bytes())
 }
 
-/// Panels of `samples` whose first image is, byte for byte, that of an earlier one: an image that is counted twice
-/// says no more than once. By the hashes in the records, which are in the same order; a panel that could not be read has
+/// Panels of `samples` whose first image is, byte for byte, that of an earlier one: an image that is counted twice says
+/// no more than once. By the hashes in the records, which are in the same order; a panel that could not be read has
 /// none.
 pub fn same_images(samples: &[Sample], records: &[PanelRecord]) -> Vec<Note> {
     let mut notes = Notes::default();

@@ -253,7 +253,8 @@ mod tests {
         for (list, says) in [
             (
                 "val/a\nval/x.png\ny\n",
-                "list.txt:2: expected panels of the data set, such as `val/a`, found 2 that it does not have, the first `val/x.png`",
+                "list.txt:2: expected panels of the data set, such as `val/a`, found 2 that it does not have, the first \
+                 `val/x.png`",
             ),
             ("train/a\n", "list.txt:1: expected panels of the data set, such as `val/a`"),
             ("other/images/val/a.png\n", "found 1 that it does not have"),

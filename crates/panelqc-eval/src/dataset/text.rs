@@ -54,7 +54,13 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub(super) fn decode(path: &Path, mut bytes: Vec<u8>) -> Result<String> {
+pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<String> {
+    let text = decode_as_it_is(path, bytes)?;
+    // Some spreadsheets still end lines with a carriage return alone.
+    Ok(if text.contains('\r') && !text.contains('\n') { text.replace('\r', "\n") } else { text })
+}
+
+fn decode_as_it_is(path: &Path, mut bytes: Vec<u8>) -> Result<String> {
     match Encoding::for_bom(&bytes) {
         Some((encoding, mark)) if encoding != UTF_8 => {
             let (text, broken) = encoding.decode_without_bom_handling(&bytes[mark..]);
@@ -132,6 +138,7 @@ mod tests {
             assert_eq!(text(bytes, |path| read_text(path, MOST)).unwrap(), "a\r\nä");
             assert_eq!(text(bytes, read_xml).unwrap(), "a\r\nä");
         }
+        assert_eq!(text(b"a\rb\r", |path| read_text(path, MOST)).unwrap(), "a\nb\n");
         let message = text(b"a\n\xcf\xdd", |path| read_text(path, MOST)).unwrap_err().to_string();
         assert!(message.contains("a.txt:2: expected text in UTF-8") && message.contains("the byte 0xcf"), "{message}");
         let message = text(b"\xff\xfea\0\xd8", |path| read_text(path, MOST)).unwrap_err().to_string();

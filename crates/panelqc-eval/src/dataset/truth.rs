@@ -1,10 +1,14 @@
-use panelqc::{Kind, Mask, PixelBox, Size};
+use panelqc::{Kind, Mask, PixelBox, Polygon, Size};
 
-/// How far a side may lie outside of the image, in pixels: what counting from another pixel, or rounding, in a labelling
-/// tool comes to. It is cut off.
+/// How far a side may lie outside of the image, in pixels: what counting from another pixel, or rounding, in a
+/// labelling tool comes to. It is cut off.
 const SLACK: f64 = 1.0;
 /// How much of that is worth no note: the digits of a file.
 const ROUNDING: f64 = 0.05;
+
+/// The most columns that the sides of a polygon may cross in all: each is kept while it is filled. An outline crosses
+/// each column a few times, not hundreds of times.
+const CROSSINGS: f64 = 1e7;
 
 /// A defect that a person marked.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,9 +71,38 @@ impl Truth {
     }
 }
 
+/// The pixels in a polygon of an image of `size` (width, height), from its numbers x, y, x, y, ...; what is wrong with
+/// it otherwise: expected, found.
+pub(super) fn polygon(numbers: &[f32], (width, height): (u32, u32)) -> Result<Mask, (String, String)> {
+    if numbers.len() < 6 || !numbers.len().is_multiple_of(2) || numbers.iter().any(|number| !number.is_finite()) {
+        let found = format!("{:?}", &numbers[..numbers.len().min(16)]);
+        return Err(("a polygon of at least 3 points x, y".to_owned(), found));
+    }
+    let points: Vec<[f32; 2]> = numbers.chunks_exact(2).map(|point| [point[0], point[1]]).collect();
+    let column = |x: f32| f64::from(x).clamp(0.0, f64::from(width));
+    let sides = points.iter().zip(points.iter().cycle().skip(1));
+    if sides.map(|(a, b)| (column(a[0]) - column(b[0])).abs()).sum::<f64>() > CROSSINGS {
+        return Err(("the outline of a defect".to_owned(), format!("one of {} points to and fro", points.len())));
+    }
+    Ok(Mask::from_polygons(Size::new(width, height), &[Polygon::new(points)]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn polygons_have_points_and_an_end() {
+        assert_eq!(polygon(&[0.0, 0.0, 4.0, 0.0, 4.0, 4.0, 0.0, 4.0], (10, 20)).unwrap().area(), 16);
+        for bad in [&[0.0, 0.0, 4.0, 0.0][..], &[0.0; 7], &[0.0, 0.0, f32::NAN, 0.0, 4.0, 4.0]] {
+            assert!(polygon(bad, (10, 20)).unwrap_err().0.contains("at least 3 points"));
+        }
+        let zigzag: Vec<f32> = (0..80_000).map(|i| if i % 4 < 2 { 0.0 } else { 1000.0 }).collect();
+        assert!(polygon(&zigzag, (1000, 1000)).unwrap_err().1.contains("to and fro"));
+        // The same outside of the image costs nothing.
+        let beyond: Vec<f32> = zigzag.iter().map(|number| number + 2000.0).collect();
+        assert_eq!(polygon(&beyond, (1000, 1000)).unwrap().area(), 0);
+    }
 
     #[test]
     fn boxes_have_to_lie_in_the_image() {

@@ -2,9 +2,11 @@ use std::path::{Path, PathBuf};
 
 use panelqc::{Error, Result};
 
+use super::collector::Collector;
 use super::locate::{Folders, child};
 use super::mvtec::{is_normal, truths_of};
-use super::set::{Collector, Dataset, ReadOptions};
+use super::options::ReadOptions;
+use super::set::Dataset;
 use super::text::{MOST, read_text};
 use super::{Label, Part, Sample};
 

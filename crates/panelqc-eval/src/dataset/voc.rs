@@ -3,9 +3,11 @@ use std::path::{Path, PathBuf};
 use panelqc::{Error, Result};
 use walkdir::WalkDir;
 
+use super::collector::Collector;
 use super::locate::{Folders, Found, is_hidden};
 use super::note::{NoteKind, Notes};
-use super::set::{Collector, Dataset, ReadOptions};
+use super::options::ReadOptions;
+use super::set::Dataset;
 use super::text::read_xml;
 use super::xml::Element;
 use super::{Label, Part, Sample, Truth, check_size, size_of};
@@ -15,17 +17,17 @@ const IMAGES: [&str; 2] = ["JPEGImages", "images"];
 /// The folder of the labels.
 const LABELS: &str = "Annotations";
 
-/// Reads Pascal VOC (Everingham et al. 2010): every XML file below `folder`, in the encoding that it declares, its image
-/// beside it, in `../JPEGImages` or in `../images`; where folders lie between `Annotations` and the file, in the same
-/// folders of `JPEGImages` or `images`. Coordinates are numbers of pixels from 1, both ends included, as the set defines
-/// them: `xmin` 1, `xmax` 2 is two pixels wide. A `difficult` object is ignored by the metrics. An image without an
-/// object is a good panel; one without an XML file is left out. Folders called `train`, `val` and `test` are parts of
-/// the set. The id is the path below `folder` without extension, less `Annotations/`.
+/// Reads Pascal VOC (Everingham et al. 2010): every XML file below `folder`, in the encoding that it declares, its
+/// image beside it, in `../JPEGImages` or in `../images`; where folders lie between `Annotations` and the file, in the
+/// same folders of `JPEGImages` or `images`. Coordinates are numbers of pixels from 1, both ends included, as the set
+/// defines them: `xmin` 1, `xmax` 2 is two pixels wide. A `difficult` object is ignored by the metrics. An image
+/// without an object is a good panel; one without an XML file is left out. Folders called `train`, `val` and `test` are
+/// parts of the set. The id is the path below `folder` without extension, less `Annotations/`.
 ///
 /// # Errors
 /// [`ErrorKind::Io`](panelqc::ErrorKind::Io), and [`ErrorKind::Labels`](panelqc::ErrorKind::Labels) with the line for
-/// malformed XML, something missing, a box that is empty or more than 1 px outside its image, and an image that is named
-/// and absent or of another size; also for a panel that is labelled twice, and a part that the set does not have.
+/// malformed XML, something missing, a box that is empty or more than 1 px outside its image, and an image that is
+/// named and absent or of another size; also for a panel that is labelled twice, and a part that the set does not have.
 pub fn read_voc(folder: &Path, options: &ReadOptions) -> Result<Dataset> {
     let mut files = Vec::new();
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
@@ -116,8 +118,11 @@ fn number(element: &Element, name: &str) -> std::result::Result<f64, Problem> {
     text.parse().map_err(|_| (line, format!("a number in <{name}>"), format!("`{text}`")))
 }
 
+/// Width and height.
+type Sides = (u32, u32);
+
 /// The size that the file states, with its line; `None` where the tool did not know it.
-fn stated_size(root: &Element) -> std::result::Result<Option<(usize, (u32, u32))>, Problem> {
+fn stated_size(root: &Element) -> std::result::Result<Option<(usize, Sides)>, Problem> {
     let Some(size) = root.child("size") else { return Ok(None) };
     let side = |name: &str| {
         let side = number(size, name)?;

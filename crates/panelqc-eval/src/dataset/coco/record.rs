@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use panelqc::{Kind, Mask, Polygon, Size};
+use panelqc::{Kind, Mask, Size};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::dataset::Truth;
+use crate::dataset::truth::polygon;
 
 /// Expected, found.
 type Problem = (String, String);
@@ -21,7 +22,14 @@ pub(super) enum Id {
 #[derive(Deserialize)]
 pub(super) struct Category {
     pub(super) id: Id,
-    pub(super) name: Kind,
+    name: String,
+}
+
+impl Category {
+    /// Its name, without the space around it that other formats do not keep either.
+    pub(super) fn kind(&self) -> Kind {
+        self.name.trim().into()
+    }
 }
 
 #[derive(Deserialize)]
@@ -42,6 +50,8 @@ pub(super) struct Pixels(pub(super) u32);
 
 #[derive(Deserialize)]
 pub(super) struct Annotation {
+    #[serde(default)]
+    pub(super) id: Option<Id>,
     pub(super) image_id: Id,
     pub(super) category_id: Id,
     /// x, y, width, height; tools that know none leave the list empty.
@@ -70,7 +80,13 @@ enum Segmentation {
         size: [Pixels; 2],
         counts: Counts,
     },
+    Nothing(Nothing),
 }
+
+/// `{}`, in place of no segmentation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -113,6 +129,7 @@ impl Segmentation {
         let rings = match self {
             Segmentation::Polygons(rings) => rings,
             Segmentation::Polygon(ring) => vec![ring],
+            Segmentation::Nothing(Nothing {}) => return Ok(None),
             Segmentation::Runs { size: [runs_height, runs_width], counts } => {
                 let wanted = || format!("run lengths that cover the image of {width}x{height}");
                 if (runs_width.0, runs_height.0) != (width, height) {
@@ -125,15 +142,9 @@ impl Segmentation {
                 return mask.map(Some).ok_or_else(|| (wanted(), "others".to_owned()));
             }
         };
-        let ring = |numbers: &Vec<f32>| {
-            let usable = numbers.len() >= 6 && numbers.len().is_multiple_of(2) && numbers.iter().all(|v| v.is_finite());
-            let found = || ("a polygon of at least 3 points x, y".to_owned(), format!("{numbers:?}"));
-            let points = || numbers.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
-            if usable { Ok(Polygon::new(points())) } else { Err(found()) }
-        };
         // Each polygon is a part of its own: they may overlap.
-        let masks = rings.iter().filter(|numbers| !numbers.is_empty());
-        let masks = masks.map(|numbers| ring(numbers).map(|ring| Mask::from_polygons(size, &[ring])));
+        let rings = rings.iter().filter(|numbers| !numbers.is_empty());
+        let masks = rings.map(|numbers| polygon(numbers, (width, height)));
         let masks = masks.collect::<Result<Vec<_>, _>>()?;
         Ok(if masks.is_empty() { None } else { Some(Mask::union(size, &masks)) })
     }

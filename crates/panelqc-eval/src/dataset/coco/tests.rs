@@ -71,6 +71,8 @@ fn records_are_read_as_other_tools_write_them() {
         ("[1.5, 2, 4, 3], ", "[1.5, 2, 4, 3], \"segmentation\": [], "),
         ("[1.5, 2, 4, 3], ", "[1.5, 2, 4, 3], \"segmentation\": [[]], "),
         ("[1.5, 2, 4, 3], ", "[1.5, 2, 4, 3], \"segmentation\": null, "),
+        ("[1.5, 2, 4, 3], ", "[1.5, 2, 4, 3], \"segmentation\": {}, "),
+        ("\"scratch\"", "\" scratch\""),
         ("\"segmentation\": {", "\"bbox\": [], \"segmentation\": {"),
         ("{\"images\"", "\u{feff}{\"images\""),
         ("sub/b.png", r"sub\\b.png"),
@@ -84,6 +86,7 @@ fn records_are_read_as_other_tools_write_them() {
         let truths = truths(&set, 0);
         assert_eq!((truths.len(), truths[0].crowd, truths[2].crowd), (3, false, true), "{with}");
         assert_eq!((truths[0].bbox.x0, truths[0].mask.is_some(), set.notes.len()), (1.5, false, 0), "{with}");
+        assert_eq!(truths[0].kind.as_str(), "scratch");
     }
     for text in [GOOD.replace('\n', "\r\n"), GOOD.replace("[[0,0,4,0,4,4,0,4],[2,2,6,2,6,6,2,6]]", "[0,0,4,0,4,4,0,4]")]
     {
@@ -93,6 +96,12 @@ fn records_are_read_as_other_tools_write_them() {
     assert_eq!(truths(&set, 0)[0].bbox, PixelBox::new(0.0, 2.0, 3.0, 10.0));
     assert_eq!((set.notes[0].kind, set.notes[0].count), (NoteKind::Clipped, 1));
     assert!(set.notes[0].first.ends_with("any.json:6"), "{}", set.notes[0]);
+    let line = GOOD.lines().nth(5).unwrap();
+    let set = read(&GOOD.replacen(line, &format!("{line}\n{line}"), 1)).unwrap();
+    assert_eq!((set.notes[0].kind, truths(&set, 0).len()), (NoteKind::Repeated, 3));
+    let other = line.replace("[1.5,", "[2.5,");
+    let set = read(&GOOD.replacen(line, &format!("{line}\n{other}"), 1)).unwrap();
+    assert_eq!((set.notes.len(), truths(&set, 0).len()), (0, 4), "another defect of the same number");
     for unknown in ["\"width\": 0, \"height\": 0", "\"width\": null, \"height\": null", "\"license\": 1"] {
         let set = read(&GOOD.replacen("\"width\": 20, \"height\": 10", unknown, 1)).unwrap();
         assert_eq!((set.notes[0].kind, truths(&set, 0).len()), (NoteKind::SizeOfImage, 3));
@@ -230,6 +239,6 @@ fn images_of_one_name_and_images_without_labels() {
         .replace("[{\"id\": 1,", "[{\"id\": 2, \"file_name\": \"a.bmp\", \"width\": 20, \"height\": 10}, {\"id\": 1,");
     let dir = set(&["a.png", "a.bmp", "b.png", "sub/c.png"], &[("annotations.json", &pair)]);
     let read = read_coco(dir.path(), &ReadOptions::default()).unwrap();
-    assert_eq!(ids(&read), ["a.bmp", "a.png"]);
+    assert_eq!(ids(&read), ["a", "a.png"]);
     assert_eq!((read.notes[0].kind, read.notes[0].count), (NoteKind::LeftOut, 1), "{}", read.notes[0]);
 }

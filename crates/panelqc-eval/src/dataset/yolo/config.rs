@@ -78,7 +78,8 @@ impl Config {
             _ => None,
         };
         let Some(names) = read else {
-            return bad(line, "`names`: a list, or numbers with names", "something else".to_owned());
+            let found = if names.is_some() { "something else" } else { "none" };
+            return bad(line, "`names`: a list, or numbers with names", found.to_owned());
         };
         if let Some(count) = root.get("nc").filter(|nc| nc.text() != Some(names.len().to_string().as_str())) {
             let found = format!("{} names", names.len());

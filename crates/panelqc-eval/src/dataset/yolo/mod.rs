@@ -8,9 +8,11 @@ use std::path::{Component, Path, PathBuf};
 
 use panelqc::{Error, Result, find_images};
 
+use super::collector::Collector;
 use super::locate::{Folders, child, without_extension};
 use super::note::{NoteKind, Notes};
-use super::set::{Collector, Dataset, ReadOptions};
+use super::options::ReadOptions;
+use super::set::Dataset;
 use super::text::{MOST, MOST_OF_SET, read_text};
 use super::{Label, Part, Sample, Truth, none_of, size_of};
 use config::{Config, Names};

@@ -1,7 +1,6 @@
-use panelqc::{Mask, Polygon, Size};
-
 use super::config::Names;
 use crate::dataset::Truth;
+use crate::dataset::truth::polygon;
 
 /// A line of a label file, read as numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +54,8 @@ impl Row {
                 };
                 let sides = [side(0, f64::min), side(1, f64::min), side(0, f64::max), side(1, f64::max)];
                 let (mut truth, clipped) = Truth::checked(kind.clone(), sides, size)?;
-                let ring = Polygon::new(points.iter().map(|p| [p[0] as f32, p[1] as f32]).collect());
-                truth.mask = Some(Mask::from_polygons(Size::new(size.0, size.1), &[ring]));
+                let points: Vec<f32> = points.iter().flatten().map(|side| *side as f32).collect();
+                truth.mask = Some(polygon(&points, size)?);
                 Ok((truth, clipped))
             }
             _ => Err(form(line)),
