@@ -29,6 +29,9 @@ pub(super) fn read(
         Content::WebP => animated_webp(bytes),
         _ => 1,
     };
+    if content == Content::Bmp && long_bitmap(bytes) {
+        return Err(Flaw::unsupported("a BMP of more than 65,535 rows or columns"));
+    }
     if count > 1 {
         return Err(Flaw::Several { count, kind: content.label() });
     }
@@ -88,6 +91,16 @@ fn flaw(error: ImageError) -> Flaw {
         }
         error => Flaw::damaged(error.to_string()),
     }
+}
+
+/// Whether a BMP has more rows or columns than its decoder takes, which calls it damaged.
+fn long_bitmap(bytes: &[u8]) -> bool {
+    let side =
+        |at: usize| bytes.get(at..at + 4).and_then(|side| side.first_chunk()).map(|side| i32::from_le_bytes(*side));
+    // The oldest head has sides of 16 bits.
+    let is_old = bytes.get(14) == Some(&12);
+    // Rows from the top are stated as a negative number.
+    !is_old && [18, 22].into_iter().filter_map(side).any(|side| side.unsigned_abs() > 65_535)
 }
 
 /// How many pictures an animated PNG holds: it says so before its first pixels. 1 for others.

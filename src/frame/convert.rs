@@ -17,10 +17,15 @@ pub fn level8(value: u16, white: u16) -> u8 {
 }
 
 impl Frame<'_> {
-    /// The frame in gray of 8 bits, white at 255: for a person to look at. Colour becomes gray by ITU-R BT.601.
-    ///
-    /// A frame of 16 bits whose white nobody stated and whose brightest sample is below an eighth of it would be black
-    /// for a person. White is the largest value of its samples' bits then: 4095 where the brightest is above 2047.
+    /// The value that is white for a person: the frame's [white](Self::white). A frame of 16 bits whose white nobody
+    /// stated and whose brightest sample is below an eighth of it would be black for a person, so it is the largest value
+    /// of as many bits as its samples need: 4095 where the brightest is above 2047.
+    pub fn shown_white(&self) -> u16 {
+        self.too_dark().map_or(self.white(), |brightest| u16::MAX >> brightest.max(1).leading_zeros())
+    }
+
+    /// The frame in gray of 8 bits, [white](Self::shown_white) at 255: for a person to look at. Colour becomes gray by
+    /// ITU-R BT.601.
     pub fn to_gray8(&self) -> GrayImage {
         let mut out = GrayImage::new(self.width(), self.height());
         let mut rgb = vec![0; 3 * self.width() as usize];
@@ -34,8 +39,7 @@ impl Frame<'_> {
         out
     }
 
-    /// The frame in red, green and blue of 8 bits, white at 255: for a person to look at. Dark frames of 16 bits are
-    /// brightened as by [`to_gray8`](Self::to_gray8).
+    /// The frame in red, green and blue of 8 bits, [white](Self::shown_white) at 255: for a person to look at.
     pub fn to_rgb8(&self) -> RgbImage {
         let mut out = RgbImage::new(self.width(), self.height());
         for (y, row) in out.chunks_exact_mut(3 * self.width() as usize).enumerate() {
@@ -44,15 +48,14 @@ impl Frame<'_> {
         out
     }
 
-    /// Row `y` of the frame in red, green and blue of 8 bits, white at 255, into the first values of `out`. Dark frames
-    /// of 16 bits are brightened as by [`to_gray8`](Self::to_gray8).
+    /// Row `y` of the frame in red, green and blue of 8 bits, [white](Self::shown_white) at 255, into the first values of
+    /// `out`.
     pub fn rgb8_row(&self, y: usize, out: &mut [u8]) {
         match self.pixels() {
             PixelView::Eight(view) if view.white() == 255 => row(&view, y, out, |v| v),
             PixelView::Eight(view) => row(&view, y, out, |v| level8(u16::from(v), view.white())),
             PixelView::Sixteen(view) => {
-                let white =
-                    self.too_dark().map_or(view.white(), |brightest| u16::MAX >> brightest.max(1).leading_zeros());
+                let white = self.shown_white();
                 row(&view, y, out, |v| level8(v, white));
             }
         }

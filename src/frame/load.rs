@@ -18,8 +18,8 @@ impl Frame<'static> {
     /// Reads an image file: PNG, JPEG, TIFF, BMP or WebP, recognised by its content, not its name. The orientation that
     /// EXIF or TIFF states is applied, so the frame is as a viewer shows it. A fully opaque alpha channel is dropped.
     /// What the frame holds are the file's own samples: a TIFF of 12 bits becomes
-    /// [`Mono12`](crate::PixelFormat::Mono12), one of 4 bits has a [white](Frame::white) of 15. Palettes are looked up,
-    /// and where white is zero, samples are turned round.
+    /// [`Mono12`](crate::PixelFormat::Mono12). Less than 8 bits are spread over 0 to 255, palettes are looked up, and
+    /// where white is zero, samples are turned round.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file cannot be read,

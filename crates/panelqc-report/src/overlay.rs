@@ -36,7 +36,8 @@ impl Overlay {
         Ok(Overlay { font })
     }
 
-    /// Draws the defects of frame `index` of a panel onto that frame.
+    /// Draws the defects of frame `index` of a panel onto that frame, which is as bright as
+    /// [`Frame::shown_white`] says.
     pub fn draw(&self, frame: &Frame<'_>, index: usize, report: &PanelReport) -> RgbImage {
         let (width, height) = (frame.width(), frame.height());
         // Line and text sizes grow with the picture, so that they can be read when it is fitted to a screen.
@@ -239,6 +240,15 @@ fn paste(canvas: &mut RgbImage, frame: &Frame<'_>, top: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn twelve_bits_in_sixteen_can_be_seen() {
+        use panelqc::{FrameInfo, PixelFormat, Size, Trace};
+        let frame = Frame::new(Size::new(40, 30), PixelFormat::Mono16, vec![3000u16; 1200]).unwrap();
+        let report = PanelReport::new("a", FrameInfo::new(frame.size()), Trace::new("model", "manifest"));
+        let drawn = Overlay::new().unwrap().draw(&frame, 0, &report);
+        assert_eq!(drawn.get_pixel(39, drawn.height() - 1), &Rgb([187; 3]), "3000 of 4095");
+    }
 
     #[test]
     fn a_line_runs_between_its_ends_and_stops_at_the_border() {

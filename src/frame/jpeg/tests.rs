@@ -258,6 +258,40 @@ fn a_progressive_file_without_its_last_scans_is_damaged() {
     }
 }
 
+/// A gray picture of 24 x 24 as libjpeg writes it: coefficients come in several scans, the lower bits later.
+const REFINED: &str = "\
+    ffd8ffe000104a46494600010100000100010000ffdb004300080606070605080707070909080a0c140d0c0b0b0c1912130f\
+    141d1a1f1e1d1a1c1c20242e2720222c231c1c2837292c30313434341f27393d38323c2e333432ffc2000b08001800180101\
+    1100ffc40017000101010100000000000000000000000006050304ffda0008010100000001908fa24d91e9f713ffc4001c10\
+    00020202030000000000000000000000020301040011051221ffda0008010100010502a011b81117a9fddd403db1b5aebb01\
+    3c7d3d061320a81867ffc4002510000103020407010000000000000000000100021121310304329122234151618182f0ffda\
+    0008010100063f02e9a54f622c256635f2e225869331c37fded7cac67b285ad9063c2ccd40c4780c6d3752eb5b7309e5c5a4\
+    bc384b49209836d8a6517fffc4001e100100010403010100000000000000000001110021314151618171a1ffda0008010100\
+    013f211bda92a169171ae284f33802f22c02c938b4712bd81f829392ae8124359b7eb351589d467cdc56dc202f603f52a0ea\
+    7db1193af0d14937b2d7ffda0008010100000010ff00ff00ffc4001f10010101000104030100000000000000000111213100\
+    41516181e1f091ffda0008010100013f10cdb4785553f93f7a940a15205280559d815e279569015216c22511206f5c0066ad\
+    3d5bfbec0189e8c8091d0e7ebab0a64e4388511d617969d23289c3b499ad07cefa1ecb443286f38b801122d4bde1cab0997a\
+    ffd9";
+
+#[test]
+fn scans_that_refine_earlier_ones_are_read_and_checked() {
+    let digit = |at: usize| u8::from_str_radix(&REFINED[at..at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..REFINED.len()).step_by(2).map(digit).collect();
+    let found = values(&decode(&bytes).unwrap());
+    let expected = jpeg_decoder::Decoder::new(&*bytes).decode().unwrap();
+    assert!(found.iter().zip(&expected).all(|(a, b)| a.abs_diff(*b) <= 2));
+    let parts = data(&bytes);
+    assert_eq!(parts.len(), 6);
+    for part in parts {
+        for end in part.start..part.end - 1 {
+            let cut = [&bytes[..end], b"\xff\xd9"].concat();
+            assert!(decode(&cut).is_err(), "ends at {end} of {part:?}");
+            let short = [&bytes[..end], &bytes[part.end..]].concat();
+            assert!(decode(&short).is_err(), "the scan ends at {end} of {part:?}");
+        }
+    }
+}
+
 #[test]
 fn files_of_many_scans_are_refused_before_they_are_decoded() {
     let many = |scans| Written { colour: true, scans: Some(scans), ..PLAIN }.bytes();

@@ -9,7 +9,8 @@ use crate::frame::flaw::Flaw;
 
 /// Unpacks `rows` rows of `width` pixels, eight in a byte, 1 for black, into `out`, which is 0.
 pub(super) fn unpack(data: &[u8], kind: Fax, width: u32, rows: u32, out: &mut [u8]) -> Result<(), Flaw> {
-    let bytes = data.iter().map(|&byte| Ok::<u8, std::convert::Infallible>(byte));
+    // Codes are looked up by more bits than the last ones may have behind them; zeros are none.
+    let bytes = data.iter().chain(&[0; 3]).map(|&byte| Ok::<u8, std::convert::Infallible>(byte));
     let Ok(mut reader) = ByteReader::new(bytes);
     // Where the colour changes, from white; of the row above and of this one.
     let (mut above, mut row) = (Vec::new(), Vec::new());

@@ -50,9 +50,15 @@ pub(super) fn read(bytes: &[u8], limits: &FrameLimits, scratch: &mut FrameScratc
     let white = (u16::MAX >> (16 - layout.bits)).max(1);
     let (format, white, values) = if layout.bits <= 8 {
         let values = scratch.eight(stored as usize)?;
-        let (values, checker) = (values, &mut scratch.jpeg);
-        let (values, is_colour, white) = colours(unpacker, &directory, &layout, values, checker, white as u8)?;
-        (if is_colour { PixelFormat::Rgb8 } else { PixelFormat::Mono8 }, u16::from(white), Values::Eight(values))
+        let of = colours(unpacker, &directory, &layout, values, &mut scratch.jpeg, white as u8)?;
+        let (mut values, is_colour, white) = of;
+        if white < u8::MAX {
+            // Resizing rounds to whole samples: of one bit it would leave black and white only.
+            let white = u32::from(white);
+            let levels: Vec<u8> = (0..=white).map(|value| ((value * 255 + white / 2) / white) as u8).collect();
+            values.iter_mut().for_each(|value| *value = levels[usize::from(*value)]);
+        }
+        (if is_colour { PixelFormat::Rgb8 } else { PixelFormat::Mono8 }, 255, Values::Eight(values))
     } else {
         let values = scratch.sixteen(stored as usize / 2)?;
         let (values, is_colour, white) = colours(unpacker, &directory, &layout, values, &mut scratch.jpeg, white)?;

@@ -245,9 +245,21 @@ fn unlzw(packed: &[u8], mut out: &mut [u8]) -> bool {
             _ => return false,
         }
     }
-    // The end code, or hardly anything: data that were overwritten go on.
-    let mut more = [0; 64];
-    rest.len() <= FILLING || matches!(decoder.decode_bytes(rest, &mut more).status, Ok(LzwStatus::Done))
+    // The end code, maybe behind rows that do not belong to the picture, or hardly anything: data that were overwritten
+    // go on.
+    let mut beyond = [0; 1024];
+    if rest.len() <= FILLING {
+        return true;
+    }
+    loop {
+        let result = decoder.decode_bytes(rest, &mut beyond);
+        rest = &rest[result.consumed_in..];
+        match result.status {
+            Ok(LzwStatus::Done) => return true,
+            Ok(LzwStatus::Ok) if result.consumed_in + result.consumed_out > 0 && !rest.is_empty() => {}
+            _ => return false,
+        }
+    }
 }
 
 /// Undoes deflate with the head and the checksum of zlib; whether it gave all bytes, and the checksum is right.

@@ -462,11 +462,12 @@ mod tests {
             Frame::new(Size::new(1000, 1), PixelFormat::Rgb16, vec![30_000u16; 3000]).unwrap(),
             Frame::strided(Size::new(2, 1), PixelFormat::Mono12, vec![0u16, 4095, 9], 3).unwrap(),
             Frame::strided(Size::new(1, 1), PixelFormat::Bgr8, vec![0u8, 0, 255, 9], 4).unwrap(),
+            Frame::new(Size::new(2, 1), PixelFormat::Mono16, vec![0u16, 4095]).unwrap(),
         ];
         let mut report = HtmlReport::new("t", HtmlOptions::default());
         report.add(&self::report("p").into(), None, pictures(&frames, 640)).unwrap();
         let data = data(&page(report));
-        let shades: Vec<Vec<u8>> = (0..5)
+        let shades: Vec<Vec<u8>> = (0..6)
             .map(|at| {
                 let jpeg = BASE64_STANDARD.decode(data["panels"][0]["pictures"][at]["jpeg"].as_str().unwrap()).unwrap();
                 image::load_from_memory(&jpeg).unwrap().into_rgb8().into_raw()
@@ -476,6 +477,7 @@ mod tests {
         assert!(shades[1][0] > 235 && shades[1][1] < 20, "{:?}", shades[1]);
         assert!(shades[2].len() == 640 * 3 && shades[2][0].abs_diff(117) < 4, "{:?}", &shades[2][..3]);
         assert_eq!((&shades[3], &shades[4]), (&shades[0], &shades[1]), "12 bits, and blue first");
+        assert_eq!(shades[5], shades[0], "12 bits in a frame of 16 are shown as bright");
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl HtmlPicture {
                     .map(|view| imageops::thumbnail(&view, width, height).into_raw())
             };
         }
-        let (white, gray) = (frame.white(), frame.channels() == 1);
+        let (white, gray) = (frame.shown_white(), frame.channels() == 1);
         let level = |value: u16| level8(value, white);
         let levels = |values: Vec<u16>| values.into_iter().map(level).collect();
         let values: Option<Vec<u8>> = match (frame.pixels(), gray) {
