@@ -23,5 +23,6 @@ mod policy;
 mod providers;
 mod reference;
 mod results;
+mod runs;
 mod station;
 mod util;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::panel::Panel;
 use super::samples::{Memory, Numbers};
 
@@ -7,6 +9,8 @@ use super::samples::{Memory, Numbers};
 pub(crate) struct FrameScratch {
     /// An image file.
     pub(super) file: Vec<u8>,
+    /// The hash of the image file that was read last, where it is no image that can be used.
+    pub(super) sha256: Option<Arc<str>>,
     eight: Pictures<u8>,
     sixteen: Pictures<u16>,
 }

@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use panelqc::{Inspector, Kind, Manifest, PanelInput, PanelRecord, find_panels};
+use panelqc::{Inspector, Kind, Manifest, PanelInput, PanelRecord};
 use panelqc_eval::dataset::{DataFormat, Decisions, Sample, Split, read, templates};
 
 use super::Failure;
-use super::engine::{progress_bar, recorded};
+use super::engine::{find, progress_bar, recorded};
+use super::terminal::say;
 
 /// The options of every command that takes labelled images.
 #[derive(clap::Args)]
@@ -71,7 +72,7 @@ impl DataArgs {
         let mut samples = match (self.format, decisions) {
             (Some(format), _) => read(format, &self.data, &output.good)?,
             (None, Some(decisions)) => {
-                let panels = find_panels(std::slice::from_ref(&self.data), None)?.into_iter();
+                let panels = find(std::slice::from_ref(&self.data), None)?.into_iter();
                 decisions.samples(panels.filter_map(|panel| match panel {
                     PanelInput::Files(files) => Some(files),
                     _ => None,
@@ -81,7 +82,7 @@ impl DataArgs {
         };
         if let (Some(_), Some(decisions)) = (self.format, decisions) {
             let changed = decisions.apply(&mut samples)?;
-            eprintln!("panelqc: {} decisions, {changed} against the label", decisions.iter().len());
+            say!("panelqc: {} decisions, {changed} against the label", decisions.iter().len());
         }
         if let Some(list) = &self.split {
             let split = Split::load(list)?;
@@ -103,7 +104,7 @@ impl DataArgs {
         strange.retain(|kind| !output.kinds.contains(kind));
         if !strange.is_empty() && manifest.task != panelqc::Task::Anomaly {
             let names: Vec<_> = strange.iter().map(Kind::as_str).collect();
-            eprintln!("panelqc: the labels have kinds that the model does not know: {}", names.join(", "));
+            say!("panelqc: the labels have kinds that the model does not know: {}", names.join(", "));
         }
         Ok(samples)
     }
