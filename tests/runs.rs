@@ -392,6 +392,20 @@ fn a_folder_that_is_taken_away_is_told() {
 }
 
 #[test]
+fn overlays_that_are_taken_away_are_told() {
+    let (_dir, images, out) = folders(40);
+    let mut run = inspect().args(["--overlay", "--threads", "1"]).option("--out", &out).arg(&images).command();
+    let run = run.stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_lines(&out);
+    fs::remove_file(out.join("overlays/cell_000.png")).unwrap();
+    let done = run.wait_with_output().unwrap();
+    let err = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(1) && err.contains("1 overlays are not in"), "{err}");
+    let (status, _, err) = inspect().args(["--overlay", "--resume"]).option("--out", &out).arg(&images).run();
+    assert!(status == 0 && err.contains("1 panels in"), "{err}");
+}
+
+#[test]
 fn a_mask_that_no_frame_has_is_refused_with_its_line() {
     let (_dir, images, out) = folders(2);
     let go = |more: &[&str]| inspect().args(more).option("--out", &out).arg(&images).run();

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::panel::{PanelFiles, PanelInput};
-use super::walk::{EXTENSIONS, Found, ImageFile, LeftOut, Named, Walk, find_images, stem};
+use super::walk::{EXTENSIONS, Found, ImageFile, LeftOut, Named, Walk, stem};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Finds the panels below `inputs`, in order. A folder is walked recursively in name order, and a panel's id is the
@@ -186,7 +186,11 @@ impl References {
     fn new(folder: &Path) -> Result<Self> {
         let mut by_id = HashMap::new();
         let mut by_name: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        for image in find_images(folder)? {
+        for Found { image, problem } in Walk::below(folder)?.found {
+            // What is in there is missed by the images that it belongs to.
+            if problem.is_some_and(|problem| problem.folder) {
+                continue;
+            }
             let name = image.id.rsplit('/').next().unwrap_or(&image.id).to_owned();
             by_name.entry(name).or_default().push(image.path.clone());
             // The first in name order stays: `x.jpg` before `x.png`.
@@ -282,6 +286,17 @@ mod tests {
             describe(&panels),
             ["a/x -> x.png", "b/x -> x.png", "w: 2 of the name w", "y -> y_temp.png", "z_test -> z.png"]
         );
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_wrong_among_references_costs_no_other_image_its_own() {
+        use std::os::unix::fs::symlink;
+        let (images, refs) = (tree(&["a.png", "b.png"]), tree(&["a.png"]));
+        symlink(".", refs.path().join("loop")).unwrap();
+        symlink("gone", refs.path().join("b.png")).unwrap();
+        let panels = find_panels(&[images.path().to_path_buf()], Some(refs.path())).unwrap();
+        assert_eq!(describe(&panels), ["a -> a.png", "b -> b.png"]);
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub(super) struct Problem {
     pub(super) expected: &'static str,
     pub(super) found: String,
     /// Whether it is a folder: nobody knows what is in it.
-    folder: bool,
+    pub(super) folder: bool,
 }
 
 impl Problem {

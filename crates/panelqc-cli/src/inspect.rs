@@ -170,6 +170,12 @@ fn into_folder(
     // What is there stays, and can be continued.
     let missing = all - (order.len() - others.len());
     done.map_err(|e| format!("{e}: the results of {missing} of {all} panels are missing (--resume continues)"))?;
+    let lost = tally.drawn.iter().filter(|picture| !picture.is_file()).count();
+    if lost > 0 {
+        // Written, and taken away by somebody.
+        say!("panelqc: {lost} overlays are not in {} any more (--resume draws them)", folder.overlays().display());
+        tally.problems += lost as u64;
+    }
     lines.finish(&order)?;
     if args.format != OutputFormat::Jsonl {
         let kinds = &inspector.model().manifest().output.kinds;
@@ -215,6 +221,8 @@ struct Shown {
 struct Made {
     /// For the page.
     pictures: Vec<HtmlPicture>,
+    /// Overlays.
+    drawn: Vec<PathBuf>,
     /// Pictures that could not be made or written.
     problems: Vec<String>,
 }
@@ -226,27 +234,28 @@ struct Overlays {
 
 impl Shown {
     fn make(&self, report: &PanelReport, panel: &Panel<'_>) -> Made {
-        let mut problems = Vec::new();
+        let (mut drawn, mut problems) = (Vec::new(), Vec::new());
         if let Some(overlays) = &self.overlays {
-            overlays.draw(report, panel, &mut problems);
+            overlays.draw(report, panel, &mut drawn, &mut problems);
         }
         let pictures = self.edge.as_ref().map_or(Ok(Vec::new()), |edge| page::pictures(panel, edge));
         let pictures = pictures.unwrap_or_else(|e| {
             problems.push(format!("panel {}: {e}", report.panel));
             Vec::new()
         });
-        Made { pictures, problems }
+        Made { pictures, drawn, problems }
     }
 }
 
 impl Overlays {
-    fn draw(&self, report: &PanelReport, panel: &Panel<'_>, problems: &mut Vec<String>) {
+    fn draw(&self, report: &PanelReport, panel: &Panel<'_>, drawn: &mut Vec<PathBuf>, problems: &mut Vec<String>) {
         let frames = panel.frames();
         for (index, frame) in frames.iter().enumerate() {
             let path = self.paths.of(&report.panel, (frames.len() > 1).then_some(index));
             let made = path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|e| writing(&path, e));
-            if let Err(problem) = made.and_then(|()| self.overlay.save(frame, index, report, &path)) {
-                problems.push(problem.to_string());
+            match made.and_then(|()| self.overlay.save(frame, index, report, &path)) {
+                Ok(()) => drawn.push(path),
+                Err(problem) => problems.push(problem.to_string()),
             }
         }
     }
@@ -260,6 +269,8 @@ struct Tally {
     errors_before: u64,
     /// Pictures that could not be written.
     problems: u64,
+    /// Overlays that were written.
+    drawn: Vec<PathBuf>,
 }
 
 impl Tally {
@@ -275,6 +286,7 @@ impl Tally {
             Ok((report, made)) => {
                 made.problems.iter().for_each(|problem| bar.suspend(|| say!("panelqc: {problem}")));
                 self.problems += made.problems.len() as u64;
+                self.drawn.extend(made.drawn);
                 (Ok(report), made.pictures)
             }
             Err(failed) => (Err(failed), Vec::new()),

@@ -65,6 +65,7 @@ impl RunFolder {
             }
             found.into_iter().try_for_each(|name| folder.remove(name))?;
         }
+        remove_unfinished(path)?;
         Ok(folder)
     }
 
@@ -141,6 +142,25 @@ pub(super) fn lock(path: &Path, what: &str) -> Result<File, Failure> {
     }
 }
 
+/// Removes what a run left behind that was killed while it wrote a file beside its place; nobody writes here now.
+fn remove_unfinished(folder: &Path) -> Result<(), Failure> {
+    let overlays = folder.join(OVERLAYS);
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries {
+            let (path, kind) = entry.and_then(|e| Ok((e.path(), e.file_type()?))).map_err(|e| reading(&folder, e))?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if kind.is_dir() && path.starts_with(&overlays) {
+                folders.push(path);
+            } else if kind.is_file() && name.starts_with(".panelqc-") && name.ends_with(".tmp") {
+                fs::remove_file(&path).map_err(Error::io("removing", &path))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Whether there is a file that is not empty, a folder that is not, or anything else.
 fn has_something(path: &Path) -> Result<bool, Failure> {
     match fs::symlink_metadata(path) {
@@ -172,7 +192,12 @@ mod tests {
         fs::write(dir.path().join("overlays/a.png"), "x").unwrap();
         let refused = open(Begin::New).err().unwrap();
         assert!(refused.contains("found results.jsonl, overlays (--resume"), "{refused}");
+        fs::create_dir(dir.path().join("overlays/lot")).unwrap();
+        let unfinished =
+            ["report", "overlays/lot/a"].map(|place| dir.path().join(place).with_file_name(".panelqc-0a.tmp"));
+        unfinished.iter().for_each(|file| fs::write(file, "half").unwrap());
         assert!(open(Begin::Resume).is_ok() && dir.path().join("overlays/a.png").exists());
+        assert!(unfinished.iter().all(|file| !file.exists()));
         assert!(open(Begin::Overwrite).is_ok());
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [LOCK]);
