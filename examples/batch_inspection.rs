@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Parser;
@@ -17,7 +17,7 @@ use panelqc::{
 };
 use panelqc_eval::dataset::{DataFormat, Label, Sample, Split, read_elpv};
 use panelqc_eval::metrics::{Evaluation, EvaluationOptions, PERSON_MS, StageTimes};
-use panelqc_report::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport, Overlay, PictureEdge};
+use panelqc_report::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport, Overlay, OverlayPaths, PictureEdge};
 
 #[derive(Parser)]
 struct Args {
@@ -47,11 +47,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let samples = labelled(&args)?;
     let panels: Vec<PanelInput> = match &samples {
         Some(samples) => samples.iter().map(|sample| sample.files.clone().into()).collect(),
-        None => find_panels(std::slice::from_ref(&args.folder), None)?,
+        None => find_panels(std::slice::from_ref(&args.folder), None)?.panels,
     };
 
+    // Pictures of an earlier run would lie beside results that are not theirs.
     let overlays = args.out.join("overlays");
+    if overlays.exists() {
+        fs::remove_dir_all(&overlays)?;
+    }
     fs::create_dir_all(&overlays)?;
+    let paths = OverlayPaths::new(&overlays, panels.iter().map(PanelInput::id));
     let results = args.out.join("results.jsonl");
     let mut writer = JsonlWriter::new(BufWriter::new(File::create(&results)?));
     let bar = ProgressBar::new(panels.len() as u64)
@@ -61,11 +66,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manifest = inspector.model().manifest();
     let options = HtmlOptions::new(&manifest.output, inspector.policy());
     let mut page = HtmlReport::new(format!("{}: {} panels", manifest.name, panels.len()), options);
-    let (overlay, folder, edge) = (Overlay::new()?, overlays.clone(), page.picture_edge());
+    let (overlay, drawn, edge) = (Overlay::new()?, paths.clone(), page.picture_edge());
     let inspected = inspector
         .inspect_batch(panels)
         .on_progress(move |progress| counter.set_position(progress.done))
-        .with_panels(move |report, panel| draw(&overlay, report, panel, (&folder, &edge)));
+        .with_panels(move |report, panel| draw(&overlay, report, panel, (&drawn, &edge)));
     let mut records = Vec::new();
     for (at, result) in inspected.enumerate() {
         let (record, pictures) = match result {
@@ -112,7 +117,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     page.save(&path)?;
     println!("page                   {}", path.display());
     if let Some(samples) = &samples {
-        uncertain(&records, samples, &overlays);
+        uncertain(&records, samples, &paths);
     }
     Ok(())
 }
@@ -129,15 +134,15 @@ fn labelled(args: &Args) -> Result<Option<Vec<Sample>>, Box<dyn std::error::Erro
     }))
 }
 
-/// Draws a panel into `folder` and makes its pictures for the page, on the worker that has just inspected its frames.
+/// Draws a panel and makes its pictures for the page, on the worker that has just inspected its frames.
 fn draw(
     overlay: &Overlay,
     report: &PanelReport,
     panel: &Panel<'_>,
-    (folder, edge): (&Path, &PictureEdge),
+    (paths, edge): (&OverlayPaths, &PictureEdge),
 ) -> panelqc::Result<Vec<HtmlPicture>> {
-    let path = folder.join(format!("{}.png", report.panel));
-    fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(Error::io("creating", folder))?;
+    let path = paths.of(&report.panel, None);
+    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(Error::io("creating", &path))?;
     let frame = &panel.frames()[0];
     overlay.save(frame, 0, report, &path)?;
     Ok(vec![HtmlPicture::new(frame, edge.get())?])
@@ -178,7 +183,7 @@ fn speed(records: &[PanelRecord], seconds: f64, threads: usize) {
 }
 
 /// The ten cells whose score is nearest to the decision limit: the first ones that a person should look at.
-fn uncertain(records: &[PanelRecord], samples: &[Sample], overlays: &Path) {
+fn uncertain(records: &[PanelRecord], samples: &[Sample], paths: &OverlayPaths) {
     let mut order: Vec<_> =
         records.iter().zip(samples).filter_map(|(record, sample)| Some((record.score()?, record, sample))).collect();
     order.sort_by(|a, b| (a.0 - 0.5).abs().total_cmp(&(b.0 - 0.5).abs()));
@@ -188,7 +193,7 @@ fn uncertain(records: &[PanelRecord], samples: &[Sample], overlays: &Path) {
             Label::Probability(p) => format!("{p:.2}"),
             _ => String::new(),
         };
-        let picture = overlays.join(format!("{}.png", record.panel()));
+        let picture = paths.of(record.panel(), None);
         println!("  {score:.3} {:<6} (label {label})  {}", record.verdict(), picture.display());
     }
 }

@@ -2,6 +2,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::printable::printable;
+
 /// What a function of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -386,8 +388,8 @@ impl fmt::Display for Error {
         if let Some((word, name)) = about {
             match (name.as_str(), kind) {
                 ("", _) => f.write_str(word)?,
-                (name, ErrorKind::Output) => write!(f, "{word} `{name}`")?,
-                (name, _) => write!(f, "{word} {name}")?,
+                (name, ErrorKind::Output) => write!(f, "{word} `{}`", printable(name))?,
+                (name, _) => write!(f, "{word} {}", printable(name))?,
             }
             if let Some(line) = line {
                 write!(f, ":{line}")?;
@@ -395,13 +397,13 @@ impl fmt::Display for Error {
             f.write_str(": ")?;
         }
         match what {
-            What::Text(text) => f.write_str(text),
-            What::Mismatch { expected, found } => write!(f, "expected {expected}, found {found}"),
+            What::Text(text) => f.write_str(&shown(text)),
+            What::Mismatch { expected, found } => write!(f, "expected {}, found {}", shown(expected), shown(found)),
             What::TooFew(few) => few.fmt(f),
             What::Tried(tried) => {
                 writeln!(f, "no usable ONNX Runtime (1.24 or newer) was found. Tried:")?;
                 for (place, problem) in tried {
-                    writeln!(f, "  {place}: {problem}")?;
+                    writeln!(f, "  {}: {}", printable(place), shown(problem))?;
                 }
                 write!(
                     f,
@@ -434,6 +436,11 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
+}
+
+/// Text of a message, which may have several lines, as it is shown: names in it can hold anything.
+fn shown(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// A share in percent, without the digits that binary fractions leave behind.
@@ -480,6 +487,13 @@ mod tests {
             "calibration: expected at least 42 defective panels for a miss rate of at most 7 %, found 4, which can show 52.70 % at best"
         );
         assert_eq!(few.too_few().map(|few| few.needed), Some(42));
+    }
+
+    #[test]
+    fn names_in_messages_are_shown_and_not_acted_on() {
+        let error = Error::image("bad\u{1b}[31m\n.png", "one\u{202e}", "two\nlines\u{9b}");
+        assert_eq!(error.to_string(), "image bad\\u{1b}[31m\\n.png: expected one\\u{202e}, found two\nlines\\u{9b}");
+        assert_eq!(error.name(), Some("bad\u{1b}[31m\n.png"), "programs get the name itself");
     }
 
     #[test]

@@ -59,6 +59,8 @@ mod idle;
 mod judge;
 mod model;
 mod names;
+mod printable;
+mod replace;
 mod runtime;
 mod tensor;
 
@@ -69,8 +71,8 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Fault, Result, TooFew};
 pub use frame::{
-    Frame, FrameLimits, ImageFile, PICTURE_HEAD, Panel, PanelFiles, PanelInput, PixelFormat, PixelView, Samples, View,
-    find_images, find_panels, is_picture, level8,
+    FoundPanels, Frame, FrameLimits, ImageFile, LeftOut, Named, PICTURE_HEAD, Panel, PanelFiles, PanelInput,
+    PixelFormat, PixelView, Samples, View, find_images, find_panels, is_picture, level8,
 };
 pub use geometry::{Mask, PixelBox, Placement, Polygon, Region, Size};
 pub use hash::sha256_hex;
@@ -82,6 +84,8 @@ pub use judge::{
     Bounded, Bounds, Guarantee, Judge, Judgement, Limits, Method, Policy, PolicyBuilder, Rule, Severity, Verdict, Zone,
 };
 pub use model::{GoldenConfig, Manifest, Model, ModelInfo, ModelOptions, Precision};
+pub use printable::{printable, printable_json};
+pub use replace::{replace_file, replace_file_quickly};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
 pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, Step, White};
 pub use {image, ndarray};

@@ -1,5 +1,6 @@
 //! The batch engine from the outside: order, bounds, damage, cancellation, threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -114,6 +115,83 @@ fn cancelling_ends_the_stream_and_passes_nothing() {
     // A stream that is dropped early leaves an inspector that works.
     drop(inspector.inspect_batch((0..50).map(cell_panel)).next());
     assert!(inspector.inspect(&cell_panel(1)).is_ok());
+}
+
+/// What `next` gives until the end, and how often it panicked on the way.
+fn taken<T>(mut results: impl Iterator<Item = Result<T, panelqc::PanelError>>) -> (Vec<T>, usize) {
+    let (mut all, mut panics) = (Vec::new(), 0);
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| results.next())) {
+            Ok(Some(result)) => all.push(result.unwrap()),
+            Ok(None) => return (all, panics),
+            Err(_) => panics += 1,
+        }
+    }
+}
+
+#[test]
+fn a_panic_of_the_input_or_of_a_callback_loses_no_result() {
+    for batch in [1, 4] {
+        let inspector = inspector(2, batch);
+        let inputs = || {
+            (0..20).filter(|i| i % 10 != 9 || *i == 9).map(|i| {
+                assert!(i != 9, "the tenth panel");
+                cell_panel(i)
+            })
+        };
+        let ids = |reports: &[panelqc::PanelReport]| reports.iter().map(|r| r.panel.clone()).collect::<Vec<_>>();
+        let names = |numbers: &mut dyn Iterator<Item = u32>| numbers.map(|i| format!("panel {i}")).collect::<Vec<_>>();
+        let (reports, panics) = taken(inspector.inspect_batch(inputs()));
+        assert_eq!((ids(&reports), panics), (names(&mut (0..19).filter(|i| *i != 9)), 1), "batch {batch}");
+
+        // The panic comes in its place, after the panels before it.
+        let mut results = inspector.inspect_batch(inputs());
+        assert_eq!(results.by_ref().take(9).filter(Result::is_ok).count(), 9);
+        assert!(catch_unwind(AssertUnwindSafe(|| results.next())).is_err());
+
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&calls);
+        let progress = move |p: panelqc::Progress| {
+            assert!(counter.fetch_add(1, Ordering::SeqCst) != 4, "the fifth call");
+            assert!(p.done <= 8);
+        };
+        let (reports, panics) = taken(inspector.inspect_batch((0..8).map(cell_panel)).on_progress(progress));
+        assert_eq!((ids(&reports), panics), (names(&mut (0..8)), 1));
+        assert_eq!(calls.load(Ordering::SeqCst), 9);
+    }
+}
+
+#[test]
+fn a_hook_that_panics_costs_its_panel_and_no_other() {
+    let inspector = inspector(2, 4);
+    let hook = |report: &panelqc::PanelReport, _: &Panel<'static>| assert!(report.panel != "panel 2", "not this one");
+    let results: Vec<_> = inspector.inspect_batch((0..8).map(cell_panel)).with_panels(hook).collect();
+    for (i, result) in results.iter().enumerate() {
+        match result {
+            Ok((report, ())) => assert_eq!(report.panel, format!("panel {i}")),
+            Err(failed) => {
+                assert!(i == 2 && failed.error.kind() == ErrorKind::Internal, "{failed}");
+                assert!(failed.error.to_string().contains("not this one") && failed.frames.len() == 1, "{failed}");
+            }
+        }
+    }
+    assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1);
+}
+
+#[test]
+fn a_stream_that_is_dropped_waits_for_what_has_begun() {
+    let inspector = inspector(3, 1);
+    let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (first, last) = (Arc::clone(&begun), Arc::clone(&ended));
+    let mut results = inspector.inspect_batch((0..50).map(cell_panel)).with_panels(move |_, _| {
+        first.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(40));
+        last.fetch_add(1, Ordering::SeqCst);
+    });
+    results.next().unwrap().unwrap();
+    drop(results);
+    let (begun, ended) = (begun.load(Ordering::SeqCst), ended.load(Ordering::SeqCst));
+    assert!(begun == ended && begun < 50, "{begun} begun, {ended} ended");
 }
 
 #[test]

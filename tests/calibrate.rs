@@ -204,8 +204,20 @@ fn a_monitor_counts_each_panel_once_and_tells_when_the_rate_no_longer_holds() {
     assert!(stderr.contains("60 of 130 panels were counted before"), "{stderr}");
     assert!(stdout.contains("no longer holds (35 of 100"), "{stdout}");
 
+    // Counts that these panels cannot have given are not either.
+    let good = fs::read_to_string(&state).unwrap();
+    for (count, instead, says) in [
+        ("\"count\": 35", "\"count\": 101", "found 101 of 100"),
+        ("\"of\": 100", "\"of\": 101", "expected as many panels as were counted (131), found 130"),
+        ("\"confidence\": 0.95", "\"confidence\": 0.9", "expected counts with an alarm of confidence 0.9, found 0.95"),
+    ] {
+        assert!(good.contains(count), "{good}");
+        fs::write(&state, good.replacen(count, instead, 1)).unwrap();
+        let (status, _, stderr) = monitor(dir.path());
+        assert!(status == 2 && stderr.contains("state.json: expected") && stderr.contains(says), "{stderr}");
+    }
     // Another policy's counts are not taken over.
-    let text = fs::read_to_string(&state).unwrap().replacen("\"policy\": \"", "\"policy\": \"0", 1);
+    let text = good.replacen("\"policy\": \"", "\"policy\": \"0", 1);
     fs::write(&state, text).unwrap();
     let (status, _, stderr) = monitor(dir.path());
     assert!(status == 2 && stderr.contains("expected counts under the policy"), "{stderr}");

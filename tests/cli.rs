@@ -219,8 +219,9 @@ fn out_holds_results_and_pictures_in_every_format() {
     let dir = tempfile::tempdir().unwrap();
     let (images, out) = (dir.path().join("in"), dir.path().join("out"));
     write_boards(&images.join("deep/er"), 2);
+    // Of the second on, the others are made of the lines that are there.
     for (format, file) in [("jsonl", "results.jsonl"), ("csv", "results.csv"), ("coco", "results.coco.json")] {
-        let program = inspect_boards(&images).args(["--overlay", "--format", format, "--out"]);
+        let program = inspect_boards(&images).args(["--overlay", "--resume", "--format", format, "--out"]);
         let (status, stdout, err) = program.arg(&out).arg(&images).run();
         assert_eq!((status, stdout.as_str()), (0, ""), "{err}");
         assert!(out.join(file).is_file());

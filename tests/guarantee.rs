@@ -92,7 +92,7 @@ fn intervals_are_those_of_scipy() {
 fn the_evidence_of_a_monitor_is_the_integral() {
     for Evidence { count, of, level, log } in reference().evidence {
         let mut monitor = Monitor::new(level, 0.95).unwrap();
-        monitor.add(count, of);
+        monitor.add(count, of).unwrap();
         assert!((monitor.log_evidence() - log).abs() < 1e-8 * log.abs().max(1.0), "{count} of {of} at {level}");
     }
 }

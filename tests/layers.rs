@@ -11,12 +11,25 @@ const ORDER: [(&str, &[&str]); 3] = [
     (
         "src",
         &[
-            "error", "names", "hash", "idle", "geometry", "frame", "tensor", "defect", "runtime", "head", "model",
-            "judge", "engine",
+            "printable",
+            "error",
+            "names",
+            "hash",
+            "replace",
+            "idle",
+            "geometry",
+            "frame",
+            "tensor",
+            "defect",
+            "runtime",
+            "head",
+            "model",
+            "judge",
+            "engine",
         ],
     ),
     ("crates/panelqc-eval/src", &["binomial", "calibration", "monitor", "golden", "dataset", "metrics", "calibrate"]),
-    ("crates/panelqc-report/src", &["writer", "csv", "coco", "overlay", "html"]),
+    ("crates/panelqc-report/src", &["writer", "csv", "coco", "overlay", "overlay_paths", "html"]),
 ];
 
 fn files(path: &Path, found: &mut Vec<PathBuf>) {

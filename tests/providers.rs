@@ -107,7 +107,7 @@ fn results_of_another_provider_are_not_continued() {
     assert_eq!(go().0, 0);
     fs::write(&file, lines.replace("\"version\":", "\"provider\":\"cuda\",\"version\":")).unwrap();
     let (status, _, err) = go();
-    assert!(status == 2 && err.contains("results.jsonl:1") && err.contains("and provider, found"), "{err}");
+    assert!(status == 2 && err.contains("results.jsonl:1") && err.contains("found one of another provider"), "{err}");
 }
 
 /// The quota of a control group is counted by the same function; setting one takes rights that a test does not have.

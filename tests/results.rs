@@ -113,7 +113,7 @@ fn a_picture_that_cannot_be_written_is_told_and_the_run_goes_on() {
     write_cells(&images, 3);
     // A folder is where the picture should be.
     fs::create_dir_all(out.join("overlays/cell_001.png")).unwrap();
-    let (status, _, err) = cells("inspect").arg("--overlay").option("--out", &out).arg(&images).run();
+    let (status, _, err) = cells("inspect").args(["--overlay", "--resume"]).option("--out", &out).arg(&images).run();
     assert_eq!(status, 1, "{err}");
     assert!(err.contains("panelqc: writing") && err.contains("cell_001.png: "), "{err}");
     assert!(err.contains("3 panels in") && err.contains("0 failed (sent to review)"), "{err}");
@@ -122,19 +122,24 @@ fn a_picture_that_cannot_be_written_is_told_and_the_run_goes_on() {
 }
 
 #[test]
-fn a_resumed_page_shows_earlier_panels_only_with_their_own_pictures() {
+fn a_resumed_page_shows_all_panels_with_their_own_pictures() {
     let dir = tempfile::tempdir().unwrap();
     let (images, out) = (dir.path().join("in"), dir.path().join("out"));
     write_cells(&images, 3);
     let go = || cells("inspect").args(["--html", "--resume"]).option("--out", &out).arg(&images).run();
     assert_eq!(go().0, 0);
+    let first = data(&out.join("report.html"));
     cell(9, true).save(images.join("cell_001.png")).unwrap();
     let (status, _, err) = go();
-    assert!(status == 0 && err.contains("3 more were done before"), "{err}");
+    assert!(status == 0 && err.contains("1 earlier results are made again"), "{err}");
+    assert!(err.contains("1 panels in") && err.contains("2 more were done before"), "{err}");
     let page = data(&out.join("report.html"));
-    let pictures: Vec<usize> =
-        page["panels"].as_array().unwrap().iter().map(|p| p["pictures"].as_array().unwrap().len()).collect();
-    assert_eq!(pictures, [1, 0, 1], "another picture is there now");
+    let pictures = |page: &Value| -> Vec<String> {
+        page["panels"].as_array().unwrap().iter().map(|p| p["pictures"][0]["jpeg"].to_string()).collect()
+    };
+    let (before, after) = (pictures(&first), pictures(&page));
+    assert_eq!((&before[0], &before[2]), (&after[0], &after[2]));
+    assert_ne!(before[1], after[1], "another picture is there now, and was inspected");
     // A line that cannot be read is named with its field.
     let file = out.join("results.jsonl");
     let text = fs::read_to_string(&file).unwrap();

@@ -25,5 +25,6 @@ mod policy;
 mod providers;
 mod reference;
 mod results;
+mod runs;
 mod station;
 mod util;

@@ -1,5 +1,7 @@
+use std::any::Any;
 use std::collections::VecDeque;
 use std::iter::Fuse;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -23,13 +25,17 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// The results of [`Inspector::inspect_batch`], in input order. Dropping it stops the inspection.
+/// The results of [`Inspector::inspect_batch`], in input order. Dropping it stops the inspection, and waits for the
+/// inferences that have begun.
+///
+/// A panic of the input reaches the caller of `next` in its place, after the results of the panels before it; one of the
+/// progress callback at once. No result is lost by either: whoever catches it and calls `next` again gets the rest.
 pub struct InspectBatch<I> {
     stream: Stream<I, ()>,
 }
 
 /// The results of [`InspectBatch::with_panels`], in input order, each with what the hook returned. Dropping it stops
-/// the inspection.
+/// the inspection; see [`InspectBatch`] for that, and for panics.
 pub struct InspectBatchWith<I, T> {
     stream: Stream<I, T>,
 }
@@ -57,7 +63,7 @@ impl<I> InspectBatch<I> {
 
     /// Calls `hook` with each panel that was inspected and its report, on the worker and while the panel's frames are
     /// still in memory: to draw, shrink or store the very pixels that were inspected, without a second read. Each
-    /// result comes with what the hook returned. A panic in it becomes that panel's error.
+    /// result comes with what the hook returned. A panic in it becomes the error of that panel alone.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -118,46 +124,55 @@ where
 
 /// Jobs under way, and their results.
 struct Stream<I, T> {
+    // Before the inspector: when both are dropped, the inspector's sessions are closed here and not on a worker.
+    jobs: Jobs<T>,
     inspector: Inspector,
     inputs: Fuse<I>,
+    /// A panic of the input, until its turn comes.
+    panic: Option<Box<dyn Any + Send>>,
     finish: Arc<Finish<T>>,
-    /// Work under way, in input order: number of panels, and where its results will come.
-    jobs: VecDeque<(usize, Receiver<JobResult<T>>)>,
     ready: VecDeque<Result<(PanelReport, T), PanelError>>,
     cancel: CancelToken,
     progress: Option<Box<dyn FnMut(Progress) + Send>>,
     count: Progress,
-    abandoned: Abandoned,
 }
 
-/// Set once nobody wants the results any more.
-#[derive(Default)]
-struct Abandoned(Arc<AtomicBool>);
+/// Work under way, in input order: number of panels, and where its results will come.
+struct Jobs<T> {
+    queue: VecDeque<(usize, Receiver<JobResult<T>>)>,
+    /// Set once nobody wants the results any more.
+    abandoned: Arc<AtomicBool>,
+}
 
-impl Drop for Abandoned {
+impl<T> Drop for Jobs<T> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
+        self.abandoned.store(true, Ordering::Release);
+        // No inference begins any more. Those that have begun are waited for: a program that ends while one runs would
+        // take ONNX Runtime apart under it.
+        for (_, receiver) in self.queue.drain(..) {
+            let _ = receiver.recv();
+        }
     }
 }
 
 impl<I, T> Stream<I, T> {
     fn new(inspector: Inspector, inputs: Fuse<I>, finish: Arc<Finish<T>>) -> Self {
         Stream {
+            jobs: Jobs { queue: VecDeque::new(), abandoned: Arc::default() },
             inspector,
             inputs,
+            panic: None,
             finish,
-            jobs: VecDeque::new(),
             ready: VecDeque::new(),
             cancel: CancelToken::new(),
             progress: None,
             count: Progress::default(),
-            abandoned: Abandoned::default(),
         }
     }
 
     /// Panels given to the threads whose results have not been taken yet.
     fn in_flight(&self) -> usize {
-        self.jobs.iter().map(|(panels, _)| panels).sum()
+        self.jobs.queue.iter().map(|(panels, _)| panels).sum()
     }
 }
 
@@ -170,27 +185,34 @@ where
     /// Hands work to the threads until enough panels are in flight.
     fn feed(&mut self) {
         let mut in_flight = self.in_flight();
-        while in_flight < self.inspector.frames_in_flight() && !self.cancel.is_cancelled() {
+        while in_flight < self.inspector.frames_in_flight() {
             let room = self.inspector.batch().min(self.inspector.frames_in_flight() - in_flight);
-            let inputs: Vec<PanelInput> = self.inputs.by_ref().take(room).map(Into::into).collect();
+            let mut inputs = Vec::with_capacity(room);
+            while inputs.len() < room && self.panic.is_none() && !self.cancel.is_cancelled() {
+                match catch_unwind(AssertUnwindSafe(|| self.inputs.next().map(Into::into))) {
+                    Ok(Some(input)) => inputs.push(input),
+                    Ok(None) => break,
+                    Err(panic) => self.panic = Some(panic),
+                }
+            }
             if inputs.is_empty() {
                 return;
             }
             let panels = inputs.len();
             in_flight += panels;
             let (sender, receiver) = sync_channel(1);
-            let (cancel, abandoned) = (self.cancel.clone(), Arc::clone(&self.abandoned.0));
+            let (cancel, abandoned) = (self.cancel.clone(), Arc::clone(&self.jobs.abandoned));
             let stopped = move || cancel.is_cancelled() || abandoned.load(Ordering::Acquire);
             self.inspector.spawn(inputs, stopped, Arc::clone(&self.finish), move |results| {
                 // The receiver is gone when nobody wants the results any more.
                 let _ = sender.send(results);
             });
-            self.jobs.push_back((panels, receiver));
+            self.jobs.queue.push_back((panels, receiver));
         }
     }
 
     fn next(&mut self) -> Option<Result<(PanelReport, T), PanelError>> {
-        if self.count.done == 0 && self.jobs.is_empty() {
+        if self.count.done == 0 && self.jobs.queue.is_empty() {
             self.count.total = match self.inputs.size_hint() {
                 (low, Some(high)) if low == high => u64::try_from(high).ok(),
                 _ => None,
@@ -198,18 +220,25 @@ where
         }
         while self.ready.is_empty() {
             self.feed();
-            let (_, receiver) = self.jobs.pop_front()?;
+            let Some((_, receiver)) = self.jobs.queue.pop_front() else {
+                match self.panic.take() {
+                    Some(panic) => resume_unwind(panic),
+                    None => return None,
+                }
+            };
             // A sender that vanished took its panels along: the engine does not let that happen.
             self.ready.extend(receiver.recv().unwrap_or_default());
         }
         self.feed();
-        let result = self.ready.pop_front()?;
-        self.count.done += 1;
-        self.count.errors += u64::from(result.is_err());
+        let mut count = self.count;
+        count.done += 1;
+        count.errors += u64::from(self.ready.front()?.is_err());
         if let Some(progress) = &mut self.progress {
-            progress(self.count);
+            progress(count);
         }
-        Some(result)
+        // Only now: if the callback panics, the result is still here.
+        self.count = count;
+        self.ready.pop_front()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

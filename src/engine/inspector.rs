@@ -282,7 +282,12 @@ impl Inspector {
         done: impl FnOnce(JobResult<T>) + Send + 'static,
     ) {
         let engine = Arc::clone(&self.engine);
-        self.threads.spawn(move || done(engine.run_guarded(inputs, &stopped, &*finish)));
+        self.threads.spawn(move || {
+            let results = engine.run_guarded(inputs, &stopped, &*finish);
+            // Whoever waits for the results may end the program next: nothing of the runtime is freed here after that.
+            drop((engine, finish));
+            done(results);
+        });
     }
 
     /// Inspects one panel on the calling thread.

@@ -1,8 +1,10 @@
+use std::borrow::Cow;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use super::record::PanelRecord;
 use crate::error::{Error, Result};
+use crate::printable::printable_json;
 
 /// Writes JSON lines: one object per panel.
 #[derive(Debug)]
@@ -16,14 +18,18 @@ impl<W: Write> JsonlWriter<W> {
         JsonlWriter { out }
     }
 
-    /// Writes one line, with its newline, in one call.
+    /// Writes one line, with its newline, in one call. Characters that act on a terminal are escaped, see
+    /// [`printable_json`].
     ///
     /// # Errors
     /// Errors of the writer.
     pub fn write(&mut self, record: &PanelRecord) -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        self.out.write_all(&line)
+        let mut line = serde_json::to_string(record)?;
+        if let Cow::Owned(printable) = printable_json(&line) {
+            line = printable;
+        }
+        line.push('\n');
+        self.out.write_all(line.as_bytes())
     }
 
     /// Flushes the writer.
@@ -63,18 +69,24 @@ pub struct JsonlReader<R: BufRead> {
     name: PathBuf,
     buffer: Vec<u8>,
     line: usize,
+    bytes: u64,
     ended: bool,
 }
 
 impl<R: BufRead> JsonlReader<R> {
     /// A reader of `input`, which messages call `name`.
     pub fn new(input: R, name: impl Into<PathBuf>) -> Self {
-        JsonlReader { input, name: name.into(), buffer: Vec::new(), line: 0, ended: false }
+        JsonlReader { input, name: name.into(), buffer: Vec::new(), line: 0, bytes: 0, ended: false }
     }
 
     /// The number of the line that was read last, from 1.
     pub fn line(&self) -> usize {
         self.line
+    }
+
+    /// Bytes read so far, up to the end of the line that was read last.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 }
 
@@ -102,7 +114,10 @@ impl<R: BufRead> Iterator for JsonlReader<R> {
                     self.ended = true;
                     return Some(Err(Error::io("reading", &self.name)(e)));
                 }
-                Ok(_) => self.line += 1,
+                Ok(bytes) => {
+                    self.line += 1;
+                    self.bytes += bytes as u64;
+                }
             }
             if !self.buffer.trim_ascii().is_empty() {
                 let read = serde_json::from_slice(&self.buffer);

@@ -48,6 +48,8 @@ pub(super) struct Line<'a> {
     frames: &'a [FrameInfo],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a FrameInfo>,
 }
 
 impl<'a> From<&'a PanelReport> for Line<'a> {
@@ -69,6 +71,7 @@ impl<'a> From<&'a PanelReport> for Line<'a> {
             code: None,
             frames: report.frames(),
             tags: &report.tags,
+            reference: report.reference.as_ref(),
         }
     }
 }
@@ -91,6 +94,7 @@ impl<'a> From<&'a FailedPanel> for Line<'a> {
             code: failed.code.as_deref(),
             frames: &failed.frames,
             tags: &failed.tags,
+            reference: failed.reference.as_ref(),
         }
     }
 }
@@ -113,6 +117,7 @@ pub(super) struct ReadLine {
     code: Option<String>,
     frames: Option<Vec<FrameInfo>>,
     tags: Option<BTreeMap<String, String>>,
+    reference: Option<FrameInfo>,
 }
 
 impl ReadLine {
@@ -120,9 +125,11 @@ impl ReadLine {
         let panel = given(self.panel, "panel")?;
         let trace = given(self.trace, "trace")?;
         let tags = self.tags.unwrap_or_default();
+        let reference = self.reference;
         if let Status::Error = given(self.status, "status")? {
             let (error, frames) = (given(self.error, "error")?, self.frames.unwrap_or_default());
-            let failed = FailedPanel { panel, image: self.image, error, code: self.code, tags, frames, trace };
+            let (image, code) = (self.image, self.code);
+            let failed = FailedPanel { panel, image, error, code, tags, frames, reference, trace };
             return Ok(PanelRecord::Failed(failed));
         }
         let defects = given(self.defects, "defects")?;
@@ -130,6 +137,7 @@ impl ReadLine {
         if !(0.0..=1.0).contains(&score) {
             return Err(format!("`score`: expected a number from 0 to 1, found {score}"));
         }
+        // One at least.
         let used = defects.iter().filter_map(|defect| defect.frame).max().map_or(1, |last| last.saturating_add(1));
         let frames = match self.frames {
             Some(frames) => frames,
@@ -145,6 +153,15 @@ impl ReadLine {
         if used > frames.len() {
             return Err(format!("`frames`: expected at least {used} of them, found {}", frames.len()));
         }
+        if let Some(empty) = frames.iter().find(|frame| frame.size.is_empty()) {
+            return Err(format!("`frames`: expected at least one pixel, found a frame of {}", empty.size));
+        }
+        for defect in &defects {
+            let size = frames[defect.frame.unwrap_or(0)].size;
+            if let Some(mask) = defect.mask.as_ref().filter(|mask| mask.size() != size) {
+                return Err(format!("`defects`: expected a mask of its frame, {size}, found one of {}", mask.size()));
+            }
+        }
         Ok(PanelRecord::Inspected(PanelReport {
             panel,
             verdict: given(self.verdict, "verdict")?,
@@ -155,6 +172,7 @@ impl ReadLine {
             tags,
             trace,
             maps: Vec::new(),
+            reference,
             frames,
         }))
     }
@@ -199,6 +217,7 @@ impl<'de> Visitor<'de> for LineVisitor {
                 "code" => line.code = named(map, &key)?,
                 "frames" => line.frames = named(map, &key)?,
                 "tags" => line.tags = named(map, &key)?,
+                "reference" => line.reference = named(map, &key)?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }

@@ -50,6 +50,8 @@ pub struct FailedPanel {
     pub tags: BTreeMap<String, String>,
     /// Its frames; empty where they could not all be read.
     pub frames: Vec<FrameInfo>,
+    /// Its reference; `None` where there was none, or it could not be read.
+    pub reference: Option<FrameInfo>,
     /// What it would have been inspected with.
     pub trace: Trace,
 }
@@ -64,6 +66,7 @@ impl FailedPanel {
             code: Some(kind.code().to_owned()),
             tags: BTreeMap::new(),
             frames: Vec::new(),
+            reference: None,
             trace,
         }
     }
@@ -157,6 +160,14 @@ impl PanelRecord {
         match self {
             PanelRecord::Inspected(report) => report.frames(),
             PanelRecord::Failed(failed) => &failed.frames,
+        }
+    }
+
+    /// Its reference, where there was one and it could be read.
+    pub fn reference(&self) -> Option<&FrameInfo> {
+        match self {
+            PanelRecord::Inspected(report) => report.reference.as_ref(),
+            PanelRecord::Failed(failed) => failed.reference.as_ref(),
         }
     }
 

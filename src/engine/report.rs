@@ -49,6 +49,8 @@ pub struct PanelReport {
     /// How anomalous each pixel (height, width) of each frame is, in `0..=1`, when the inspector
     /// [keeps](crate::InspectorBuilder::keep_maps) it. It is not written.
     pub maps: Vec<Array2<f32>>,
+    /// What its frames were compared with; `None` where there was no reference.
+    pub reference: Option<FrameInfo>,
     /// At least one.
     pub(super) frames: Vec<FrameInfo>,
 }
@@ -66,6 +68,7 @@ impl PanelReport {
             tags: BTreeMap::new(),
             trace,
             maps: Vec::new(),
+            reference: None,
             frames: vec![frame],
         }
     }
@@ -74,6 +77,13 @@ impl PanelReport {
     #[must_use]
     pub fn with_frame(mut self, frame: FrameInfo) -> Self {
         self.frames.push(frame);
+        self
+    }
+
+    /// The same result of a panel that was compared with this reference. Default: none.
+    #[must_use]
+    pub fn with_reference(mut self, reference: FrameInfo) -> Self {
+        self.reference = Some(reference);
         self
     }
 

@@ -129,13 +129,7 @@ impl Station {
     /// started, [`ErrorKind::Model`](crate::ErrorKind::Model) for a batch that the graph does not take.
     pub fn new(inspector: Inspector, options: StationOptions) -> Result<Self> {
         options.check(&inspector)?;
-        let shared = Arc::new(Shared {
-            inspector,
-            options,
-            state: Mutex::new(State { waiting: VecDeque::new(), jobs: 0 }),
-            changed: Condvar::new(),
-            closed: CancelToken::new(),
-        });
+        let shared = Arc::new(Shared { inspector, options, queue: Arc::default(), closed: CancelToken::new() });
         let own = Arc::clone(&shared);
         let collector = thread::Builder::new()
             .name("panelqc-station".to_owned())
@@ -157,9 +151,9 @@ impl Station {
     /// Hands over a panel, or image files to read. Blocks only while the [queue](StationOptions::queue) is full.
     pub fn submit(&self, input: impl Into<PanelInput>) -> Ticket {
         let (ticket, waiting) = self.ticket(input.into());
-        let mut state = self.shared.lock();
+        let mut state = self.shared.queue.lock();
         while state.waiting.len() >= self.shared.options.room() && !self.shared.closed.is_cancelled() {
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.shared.queue.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         self.shared.enqueue(&mut state, waiting);
         ticket
@@ -171,7 +165,7 @@ impl Station {
     /// The panel, while the queue is full.
     pub fn try_submit(&self, input: impl Into<PanelInput>) -> Result<Ticket, PanelInput> {
         let input = input.into();
-        let mut state = self.shared.lock();
+        let mut state = self.shared.queue.lock();
         if state.waiting.len() >= self.shared.options.room() {
             return Err(input);
         }
@@ -296,12 +290,26 @@ impl fmt::Debug for Ticket {
 struct Shared {
     inspector: Inspector,
     options: StationOptions,
-    state: Mutex<State>,
-    /// Panels came or went, a job ended, or the station was closed.
-    changed: Condvar,
+    queue: Arc<Queue>,
     closed: CancelToken,
 }
 
+/// What workers tell when a job has ended. It is apart from the inspector, so that none of them is the last to hold
+/// that: its sessions are closed by whoever drops the station.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    /// Panels came or went, a job ended, or the station was closed.
+    changed: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
     /// Jobs under way.
@@ -315,16 +323,12 @@ struct Waiting {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Gives those that wait back.
     fn close(&self) {
         self.closed.cancel();
-        let waiting = std::mem::take(&mut self.lock().waiting);
+        let waiting = std::mem::take(&mut self.queue.lock().waiting);
         waiting.into_iter().for_each(|waiting| self.refuse(waiting));
-        self.changed.notify_all();
+        self.queue.changed.notify_all();
     }
 
     /// Puts a panel into the queue; nobody would take it out of a closed one.
@@ -333,7 +337,7 @@ impl Shared {
             return self.refuse(waiting);
         }
         state.waiting.push_back(waiting);
-        self.changed.notify_all();
+        self.queue.changed.notify_all();
     }
 
     fn refuse(&self, Waiting { input, answer, .. }: Waiting) {
@@ -348,7 +352,7 @@ impl Shared {
         let _closing = Closing(self);
         while let Some(taken) = self.take() {
             let (inputs, answers): (Vec<_>, Vec<_>) = taken.into_iter().map(|w| (w.input, w.answer)).unzip();
-            let (stop, shared) = (self.closed.clone(), Arc::clone(self));
+            let (stop, queue) = (self.closed.clone(), Arc::clone(&self.queue));
             let keep = self.options.keep_panels;
             self.inspector.spawn(
                 inputs,
@@ -359,8 +363,8 @@ impl Shared {
                         // The ticket is gone when nobody wants the result any more.
                         let _ = answer.send(result);
                     }
-                    shared.lock().jobs -= 1;
-                    shared.changed.notify_all();
+                    queue.lock().jobs -= 1;
+                    queue.changed.notify_all();
                 },
             );
         }
@@ -369,7 +373,7 @@ impl Shared {
     /// The panels of the next job, counted as under way, once it is to begin; `None` when there will be none.
     fn take(&self) -> Option<Vec<Waiting>> {
         let StationOptions { max_batch, max_wait, .. } = self.options;
-        let mut state = self.lock();
+        let mut state = self.queue.lock();
         loop {
             let closed = self.closed.is_cancelled();
             if closed && state.jobs == 0 {
@@ -383,11 +387,11 @@ impl Shared {
                     let count = max_batch.min(state.waiting.len());
                     let taken = state.waiting.drain(..count).collect();
                     // There is room for those that want to hand over.
-                    self.changed.notify_all();
+                    self.queue.changed.notify_all();
                     return Some(taken);
                 }
-                Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.queue.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.queue.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }

@@ -30,6 +30,10 @@ pub struct Trace {
     pub rewritten: bool,
     /// Version of this library.
     pub version: Arc<str>,
+    /// The reference's file; `None`, and absent from the JSON form, where there was none, it came from memory, or it
+    /// could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Arc<str>>,
 }
 
 fn no_files(files: &Arc<BTreeMap<String, String>>) -> bool {
@@ -53,6 +57,7 @@ impl Trace {
             provider: None,
             rewritten: false,
             version: env!("CARGO_PKG_VERSION").into(),
+            reference: None,
         }
     }
 
@@ -77,6 +82,13 @@ impl Trace {
         self
     }
 
+    /// The same trace with the hash of the reference's file. Default: none.
+    #[must_use]
+    pub fn with_reference(mut self, reference: impl Into<Arc<str>>) -> Self {
+        self.reference = Some(reference.into());
+        self
+    }
+
     /// The same trace of a graph that another provider ran. Default: the CPU.
     #[must_use]
     pub fn with_provider(mut self, provider: Provider) -> Self {
@@ -98,14 +110,20 @@ impl Trace {
         self
     }
 
-    /// Whether a result with this trace was made with the same model, manifest, files of its steps, policy and provider
-    /// as one with `other`: only the images may differ, and the version of this library.
-    pub fn same_setup(&self, other: &Self) -> bool {
-        self.model == other.model
-            && self.manifest == other.manifest
-            && self.files == other.files
-            && self.policy == other.policy
-            && self.provider == other.provider
+    /// In what a result with this trace was made otherwise than one with `other`: `model`, `manifest`, `files`,
+    /// `policy`, `provider`, `rewriting` or `version`, the first that differs. `None` where only the images and their
+    /// references may be others.
+    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        let differences = [
+            (self.model != other.model, "model"),
+            (self.manifest != other.manifest, "manifest"),
+            (self.files != other.files, "files"),
+            (self.policy != other.policy, "policy"),
+            (self.provider != other.provider, "provider"),
+            (self.rewritten != other.rewritten, "rewriting"),
+            (self.version != other.version, "version"),
+        ];
+        differences.into_iter().find_map(|(differs, name)| differs.then_some(name))
     }
 }
 
@@ -123,17 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn another_policy_is_another_setup_and_another_image_is_not() {
+    fn what_differs_is_named_and_another_image_does_not() {
         let trace = Trace::new("m", "f").with_policy("p");
-        assert!(trace.same_setup(&trace.clone().with_image("i").with_version("0")));
-        for other in [
-            Trace::new("n", "f").with_policy("p"),
-            Trace::new("m", "g").with_policy("p"),
-            Trace::new("m", "f"),
-            trace.clone().with_provider(Provider::Cuda),
-            trace.clone().with_files(BTreeMap::from([("flat.png".to_owned(), "h".to_owned())])),
+        assert_eq!(trace.difference(&trace.clone().with_image("i").with_reference("r")), None);
+        for (other, name) in [
+            (Trace::new("n", "f").with_policy("p"), "model"),
+            (Trace::new("m", "g").with_policy("p"), "manifest"),
+            (Trace::new("m", "f"), "policy"),
+            (trace.clone().with_provider(Provider::Cuda), "provider"),
+            (trace.clone().with_files(BTreeMap::from([("flat.png".to_owned(), "h".to_owned())])), "files"),
+            (trace.clone().with_rewritten(true), "rewriting"),
+            (trace.clone().with_version("0"), "version"),
         ] {
-            assert!(!trace.same_setup(&other), "{other:?}");
+            assert_eq!(trace.difference(&other), Some(name));
         }
     }
 }

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use ndarray::{Array2, Axis, Slice};
 
 use super::frame_info::FrameInfo;
-use super::panel_error::PanelError;
+use super::panel_error::{Hashes, PanelError};
 use super::plan::Plan;
 use super::report::PanelReport;
 use super::timings::Timings;
 use super::trace::Trace;
 use crate::error::{Error, Result};
-use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelInput};
+use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelInput, Unread};
 use crate::geometry::{Region, Size};
 use crate::head::{Decoded, Decoder, Proposals, Slot};
 use crate::idle::Idle;
@@ -83,6 +83,8 @@ struct Entry<'n, 'p> {
     panel: Option<Cow<'p, Panel<'p>>>,
     /// Whether it was read here, into the worker's buffers.
     read: bool,
+    /// Of its files, where they could not all be used.
+    hashes: Hashes,
     state: Result<Progress>,
 }
 
@@ -99,11 +101,12 @@ struct Progress {
 impl<'n, 'p> Entry<'n, 'p> {
     fn new(id: &'n str, panel: Cow<'p, Panel<'p>>, read: bool, reading: Duration) -> Self {
         let ms = Timings { decode: ms(reading), ..Timings::default() };
-        Entry { id, panel: Some(panel), read, state: Ok(Progress { ms, ..Progress::default() }) }
+        let state = Ok(Progress { ms, ..Progress::default() });
+        Entry { id, panel: Some(panel), read, hashes: Hashes::default(), state }
     }
 
     fn failed(id: &'n str, error: Error) -> Self {
-        Entry { id, panel: None, read: false, state: Err(error) }
+        Entry { id, panel: None, read: false, hashes: Hashes::default(), state: Err(error) }
     }
 
     fn frames(&self) -> &[Frame<'p>] {
@@ -114,17 +117,21 @@ impl<'n, 'p> Entry<'n, 'p> {
 impl Engine {
     /// Inspects one panel on the calling thread.
     pub(super) fn inspect(&self, panel: &Panel<'_>) -> Result<PanelReport> {
-        let entry = Entry::new(panel.id(), Cow::Borrowed(panel), false, Duration::ZERO);
-        self.inspect_one(entry, self.workspace(1))
+        guarded(|| {
+            let entry = Entry::new(panel.id(), Cow::Borrowed(panel), false, Duration::ZERO);
+            self.inspect_one(entry, self.workspace(1))
+        })
     }
 
     /// Reads and inspects one image file on the calling thread.
     pub(super) fn inspect_file(&self, path: &Path) -> Result<PanelReport> {
         let input = PanelInput::from(path);
         let id = input.id().to_owned();
-        let mut workspace = self.workspace(1);
-        let entry = self.open(&id, input, &mut workspace.frames);
-        self.inspect_one(entry, workspace)
+        guarded(|| {
+            let mut workspace = self.workspace(1);
+            let entry = self.open(&id, input, &mut workspace.frames);
+            self.inspect_one(entry, workspace)
+        })
     }
 
     fn inspect_one(&self, entry: Entry<'_, '_>, mut workspace: Workspace) -> Result<PanelReport> {
@@ -190,19 +197,23 @@ impl Engine {
         let mut results = Vec::with_capacity(capacity);
         for (mut entry, name) in entries.into_iter().zip(names) {
             let report = self.close(&mut entry);
+            let hashes = std::mem::take(&mut entry.hashes);
             let panel = entry.panel.map(Cow::into_owned);
             results.push(match (report, panel) {
-                (Ok(report), Some(panel)) => {
-                    let (made, back) = finish(&report, panel);
-                    if let Some(panel) = back.filter(|_| entry.read) {
-                        workspace.frames.take_back(panel);
+                // A hook that panics must not affect the job's other panels.
+                (Ok(report), Some(panel)) => match guarded(|| Ok(finish(&report, panel))) {
+                    Ok((made, back)) => {
+                        if let Some(panel) = back.filter(|_| entry.read) {
+                            workspace.frames.take_back(panel);
+                        }
+                        Ok((report, made))
                     }
-                    Ok((report, made))
-                }
+                    Err(error) => Err(self.error(name, error).after(report)),
+                },
                 (Ok(_), None) => Err(self.error(name, Error::internal("a panel is gone".to_owned()))),
-                (Err(error), None) => Err(self.error(name, error)),
+                (Err(error), None) => Err(self.error(name, error).with_hashes(hashes)),
                 (Err(error), Some(panel)) if entry.read => {
-                    let error = self.error(name, error).with_frames(panel.frames());
+                    let error = self.error(name, error).with_files_of(&panel);
                     workspace.frames.take_back(panel);
                     Err(error)
                 }
@@ -244,7 +255,7 @@ impl Engine {
         let read = matches!(input, PanelInput::Files(_));
         match input.into_panel_with(&self.limits, self.model.manifest().white(), scratch) {
             Ok(panel) => Entry::new(id, Cow::Owned(panel), read, start.elapsed()),
-            Err(error) => Entry::failed(id, error),
+            Err(Unread { error, image, reference }) => Entry { hashes: (image, reference), ..Entry::failed(id, error) },
         }
     }
 
@@ -403,8 +414,7 @@ impl Engine {
         }
         let sizes: Vec<Size> = panel.frames().iter().map(Frame::size).collect();
         // A judge that panics must not affect the job's other panels.
-        let judge = AssertUnwindSafe(|| self.judge.judge(&defects, &sizes));
-        let judgement = catch_unwind(judge).map_err(|panic| internal(&*panic))?;
+        let judgement = guarded(|| Ok(self.judge.judge(&defects, &sizes)))?;
         // Whoever judges: what the model is sure of and has no place cannot be judged by it, and neither can a frame that
         // may have been taken for another one.
         let judgement = judgement.and(Verdict::Review, lost).and(Verdict::Review, self.doubts(panel));
@@ -417,8 +427,13 @@ impl Engine {
             score,
             ms,
             tags: panel.tags().clone(),
-            trace: Trace { image: panel.frames()[0].sha256().cloned(), ..self.trace.clone() },
+            trace: Trace {
+                image: panel.frames()[0].sha256().cloned(),
+                reference: panel.reference().and_then(|reference| reference.sha256().cloned()),
+                ..self.trace.clone()
+            },
             maps,
+            reference: panel.reference().map(FrameInfo::from),
             frames: panel.frames().iter().map(FrameInfo::from).collect(),
         })
     }
@@ -446,6 +461,11 @@ impl Engine {
         })
         .collect()
     }
+}
+
+/// What `run` gives; a panic in it becomes an error.
+fn guarded<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(internal(&*panic)))
 }
 
 /// The error for a panic.

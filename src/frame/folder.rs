@@ -1,140 +1,174 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::path::{Component, Path, PathBuf};
 
 use super::panel::{PanelFiles, PanelInput};
+use super::walk::{EXTENSIONS, Found, ImageFile, LeftOut, Named, Walk, stem};
 use crate::error::{Error, ErrorKind, Result};
 
-const EXTENSIONS: [&str; 7] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"];
-
 /// Finds the panels below `inputs`, in order. A folder is walked recursively in name order, and a panel's id is the
-/// path below that folder without extension, with `/` between its parts; a file given by name has its stem as id.
+/// path below that folder without extension, with `/` between its parts; a file given by name has its stem as id. Where
+/// several files would have the same id, the first keeps it. The others are told apart by their extension (`1.png`
+/// beside `1.jpg`), or by as many of their folders as it takes (`B/1` after `A/1.png`).
+///
+/// In a folder, a file is an image by its extension (`png`, `jpg`, `jpeg`, `tif`, `tiff`, `bmp`, `webp`) or by its
+/// first bytes. What is left out is counted: hidden files and folders, those of systems (`.ipynb_checkpoints`,
+/// `@eaDir`, `__MACOSX`, ...), files that are no images, and files that were found before. A file given by name is
+/// inspected whatever it is.
 ///
 /// With `reference`, each image `X_test.*` (or `X.*`) is paired with `X_temp.*` (or `X.*`) of that folder: by relative
-/// path first, then by file name anywhere below it. A file that serves as a reference is not inspected itself. An
-/// image without a reference, or whose id another image already has, keeps its place as [`PanelInput::Missing`].
+/// path first, then by file name anywhere below it. A file that serves as a reference is not inspected itself.
+///
+/// An image without a reference, a link that leads nowhere, a pipe, socket or device called like an image, and a folder
+/// below the input that cannot be read keep their place as [`PanelInput::Missing`], which becomes an error of its own.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) when an input or a folder cannot be read,
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) when a folder among the inputs, or one of references, cannot be read,
 /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) when no image is found.
-pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<Vec<PanelInput>> {
+pub fn find_panels(inputs: &[PathBuf], reference: Option<&Path>) -> Result<FoundPanels> {
+    let mut left_out = LeftOut::default();
     let mut images = Vec::new();
     for input in inputs {
         if input.is_dir() {
-            images.extend(find_images(input)?);
+            let walk = Walk::below(input)?;
+            left_out.extend(walk.left_out);
+            images.extend(walk.found);
         } else {
             // A file that was named is inspected whatever it is called; if it cannot be read, that is its result.
-            let id = input.file_stem().unwrap_or(input.as_os_str()).to_string_lossy().into_owned();
-            images.push(ImageFile { id, path: input.clone() });
+            let image = ImageFile { id: stem(input), path: input.clone() };
+            images.push(Found { image, problem: None });
         }
     }
-    let panels = match reference {
-        None => images.into_iter().map(|image| (image.id, image.path, None)).collect(),
+    if inputs.len() > 1 {
+        once(&mut images, &mut left_out.twice);
+    }
+    let images = match reference {
+        None => images.into_iter().map(|image| (image, None)).collect(),
         Some(folder) => pair(images, &References::new(folder)?),
     };
+    let mut ids = Ids::default();
+    let mut panels = Vec::with_capacity(images.len());
+    for (Found { image, problem }, reference) in images {
+        let Some(id) = ids.of(&image) else {
+            left_out.twice.add(&image.path);
+            continue;
+        };
+        let path = image.path;
+        panels.push(match (problem, reference) {
+            (Some(problem), _) => {
+                let (kind, expected) = (problem.kind, problem.expected.to_owned());
+                PanelInput::Missing { id, image: path, kind, expected, found: problem.found }
+            }
+            (None, None) => PanelFiles::from_files(id, vec![path]).into(),
+            (None, Some(Ok(reference))) => PanelFiles::from_files(id, vec![path]).with_reference(reference).into(),
+            (None, Some(Err((expected, found)))) => {
+                PanelInput::Missing { id, image: path, kind: ErrorKind::MissingReference, expected, found }
+            }
+        });
+    }
     if panels.is_empty() {
         let places: Vec<_> = inputs.iter().map(|p| p.display().to_string()).collect();
+        let found = if left_out.is_empty() { String::new() } else { format!(" ({left_out})") };
         return Err(Error::argument(format!(
-            "expected images ({}), found none in {}",
+            "expected images ({}), found none in {}{found}",
             EXTENSIONS.join(", "),
             places.join(", ")
         )));
     }
-    let mut seen: HashMap<String, PathBuf> = HashMap::new();
-    Ok(panels
-        .into_iter()
-        .map(|(id, path, reference)| {
-            if let Some(first) = seen.get(&id) {
-                let found = format!("the id `{id}` twice: {} has it too", first.display());
-                let (kind, expected) = (ErrorKind::Frame, "an id of its own".to_owned());
-                return PanelInput::Missing { id, image: path, kind, expected, found };
-            }
-            seen.insert(id.clone(), path.clone());
-            match reference {
-                None => PanelFiles::from_files(id, vec![path]).into(),
-                Some(Ok(reference)) => PanelFiles::from_files(id, vec![path]).with_reference(reference).into(),
-                Some(Err((expected, found))) => {
-                    let kind = ErrorKind::MissingReference;
-                    PanelInput::Missing { id, image: path, kind, expected, found }
-                }
-            }
-        })
-        .collect())
+    Ok(FoundPanels { panels, left_out })
 }
 
-/// An image file below a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What [`find_panels`] found.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct ImageFile {
-    /// The path below the folder without extension, with `/` between its parts.
-    pub id: String,
-    /// The file.
-    pub path: PathBuf,
+pub struct FoundPanels {
+    /// The panels, in order, at least one, each with an id of its own.
+    pub panels: Vec<PanelInput>,
+    /// What is below the folders and is not among them.
+    pub left_out: LeftOut,
 }
 
-/// The image files below a folder, walked recursively in name order; links to folders are followed. A file counts by
-/// its extension (`png`, `jpg`, `jpeg`, `tif`, `tiff`, `bmp`, `webp`, in any case). An empty folder has none, which is
-/// no error here.
-///
-/// [`find_panels`] makes panels of them; this is for readers of labelled data, which pair files with labels themselves.
-///
-/// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) when a folder cannot be read, or a link leads back into a folder that it is
-/// in.
-pub fn find_images(folder: &Path) -> Result<Vec<ImageFile>> {
-    let mut images = Vec::new();
-    walk(folder, &mut Vec::new(), &mut |path| {
-        let below = path.strip_prefix(folder).unwrap_or(path).with_extension("");
-        let id = below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
-        images.push(ImageFile { id, path: path.to_path_buf() });
-    })?;
-    Ok(images)
-}
+impl IntoIterator for FoundPanels {
+    type Item = PanelInput;
+    type IntoIter = std::vec::IntoIter<PanelInput>;
 
-/// Gives `found` each image file below a folder; `above` are the folders that it is in, without links.
-fn walk(folder: &Path, above: &mut Vec<PathBuf>, found: &mut impl FnMut(&Path)) -> Result<()> {
-    let real = folder.canonicalize().map_err(Error::io("reading", folder))?;
-    if above.contains(&real) {
-        return Err(Error::io("reading", folder)(io::Error::other("a link to a folder that it is in")));
+    fn into_iter(self) -> Self::IntoIter {
+        self.panels.into_iter()
     }
-    above.push(real);
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut entries = entries.map_err(Error::io("reading", folder))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let extension = path.extension().and_then(|e| e.to_str());
-        let known = extension.is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)));
-        // What the entry is, or what it links to.
-        match fs::metadata(&path) {
-            Ok(kind) if kind.is_dir() => walk(&path, above, found)?,
-            Ok(kind) if kind.is_file() && known => found(&path),
-            Ok(_) => {}
-            Err(source) if known => return Err(Error::io("reading", &path)(source)),
-            Err(_) => {}
+}
+
+/// Leaves out what has been found before under the same path: folders that overlap.
+fn once(images: &mut Vec<Found>, twice: &mut Named) {
+    let mut seen = HashSet::new();
+    images.retain(|found| {
+        let new = seen.insert(found.image.path.clone());
+        if !new {
+            twice.add(&found.image.path);
         }
+        new
+    });
+}
+
+/// The ids that are taken, and by which file.
+#[derive(Default)]
+struct Ids(HashMap<String, PathBuf>);
+
+impl Ids {
+    /// An id of its own for this file; `None` where it is the same file as one that has its id.
+    fn of(&mut self, image: &ImageFile) -> Option<String> {
+        let id = match self.0.get(&image.id) {
+            None => image.id.clone(),
+            Some(first) if canonical(first) == canonical(&image.path) => return None,
+            Some(first) => {
+                let beside = first.parent() == image.path.parent();
+                let free = |id: &String| !self.0.contains_key(id);
+                let others = with_extension(image).filter(|_| beside).into_iter().chain(with_folders(image));
+                let counted = (2..).map(|number| format!("{}#{number}", image.id));
+                others.chain(counted).find(free)?
+            }
+        };
+        self.0.insert(id.clone(), image.path.clone());
+        Some(id)
     }
-    above.pop();
-    Ok(())
+}
+
+fn with_extension(image: &ImageFile) -> Option<String> {
+    let name = image.path.file_name()?.to_string_lossy();
+    Some(match image.id.rsplit_once('/') {
+        Some((folders, _)) => format!("{folders}/{name}"),
+        None => name.into_owned(),
+    })
+}
+
+/// The id with one more of the folders that the file is in, then with two, and so on.
+fn with_folders(image: &ImageFile) -> impl Iterator<Item = String> {
+    let folders = image.path.parent().into_iter().flat_map(Path::components).filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    let mut folders: Vec<String> = folders.collect();
+    // Those that the id has already.
+    folders.truncate(folders.len().saturating_sub(image.id.matches('/').count()));
+    let mut id = image.id.clone();
+    std::iter::from_fn(move || {
+        id = format!("{}/{id}", folders.pop()?);
+        Some(id.clone())
+    })
 }
 
 type Reference = std::result::Result<PathBuf, (String, String)>;
 
-fn pair(images: Vec<ImageFile>, references: &References) -> Vec<(String, PathBuf, Option<Reference>)> {
+fn pair(images: Vec<Found>, references: &References) -> Vec<(Found, Option<Reference>)> {
     let paired: Vec<_> = images
         .into_iter()
-        .map(|image| {
-            let reference = references.of(&image);
-            (image, reference)
+        .map(|found| {
+            let reference = references.of(&found.image);
+            (found, reference)
         })
         .collect();
     let used: HashSet<PathBuf> =
         paired.iter().filter_map(|(_, r)| r.as_ref().ok()).map(|path| canonical(path)).collect();
-    paired
-        .into_iter()
-        .filter(|(image, _)| !used.contains(&canonical(&image.path)))
-        .map(|(image, reference)| (image.id, image.path, Some(reference)))
-        .collect()
+    let inspected = paired.into_iter().filter(|(found, _)| !used.contains(&canonical(&found.image.path)));
+    inspected.map(|(found, reference)| (found, Some(reference))).collect()
 }
 
 fn canonical(path: &Path) -> PathBuf {
@@ -152,7 +186,11 @@ impl References {
     fn new(folder: &Path) -> Result<Self> {
         let mut by_id = HashMap::new();
         let mut by_name: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        for image in find_images(folder)? {
+        for Found { image, problem } in Walk::below(folder)?.found {
+            // What is in there is missed by the images that it belongs to.
+            if problem.is_some_and(|problem| problem.folder) {
+                continue;
+            }
             let name = image.id.rsplit('/').next().unwrap_or(&image.id).to_owned();
             by_name.entry(name).or_default().push(image.path.clone());
             // The first in name order stays: `x.jpg` before `x.png`.
@@ -210,9 +248,9 @@ mod tests {
         dir
     }
 
-    fn describe(panels: &[PanelInput]) -> Vec<String> {
+    fn describe(found: &FoundPanels) -> Vec<String> {
+        let panels = found.panels.iter();
         panels
-            .iter()
             .map(|p| match p {
                 PanelInput::Files(f) => format!(
                     "{} -> {}",
@@ -251,6 +289,17 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn what_is_wrong_among_references_costs_no_other_image_its_own() {
+        use std::os::unix::fs::symlink;
+        let (images, refs) = (tree(&["a.png", "b.png"]), tree(&["a.png"]));
+        symlink(".", refs.path().join("loop")).unwrap();
+        symlink("gone", refs.path().join("b.png")).unwrap();
+        let panels = find_panels(&[images.path().to_path_buf()], Some(refs.path())).unwrap();
+        assert_eq!(describe(&panels), ["a -> a.png", "b -> b.png"]);
+    }
+
+    #[test]
     fn an_image_is_never_its_own_reference() {
         let dir = tree(&["a.png"]);
         let panels = find_panels(&[dir.path().to_path_buf()], Some(dir.path())).unwrap();
@@ -258,30 +307,65 @@ mod tests {
     }
 
     #[test]
-    fn a_second_image_of_the_same_id_is_an_error_in_its_place() {
-        let dir = tree(&["a.jpg", "a.png", "b.png"]);
-        let panels = find_panels(&[dir.path().to_path_buf()], None).unwrap();
-        assert_eq!(panels.len(), 3);
-        assert!(matches!(&panels[1], PanelInput::Missing { id, .. } if id == "a"));
+    fn every_file_has_an_id_of_its_own() {
+        let dir = tree(&["1.jpg", "1.png", "1.tif", "a/1.png", "b/1.png", "b/1/x.png"]);
+        let path = |file: &str| dir.path().join(file);
+        let ids = |inputs: &[PathBuf]| {
+            let found = find_panels(inputs, None).unwrap();
+            found.panels.iter().map(|panel| panel.id().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&[path("")]), ["1", "1.png", "1.tif", "a/1", "b/1/x", "b/1"]);
+        assert_eq!(ids(&[path("a"), path("b")]), ["1", "1/x", "b/1"]);
+        assert_eq!(ids(&[path("a/1.png"), path("b/1.png"), path("1.png")]), ["1", "b/1", &ids_up(&path("1.png"))]);
+    }
+
+    /// The id of a file with the folder that it is in.
+    fn ids_up(path: &Path) -> String {
+        format!("{}/1", path.parent().unwrap().file_name().unwrap().to_string_lossy())
+    }
+
+    #[test]
+    fn a_file_that_is_found_twice_is_inspected_once() {
+        let dir = tree(&["x/a.png", "x/b.png"]);
+        let path = |file: &str| dir.path().join(file);
+        let found = find_panels(&[path(""), path("x"), path("x/./a.png"), path("x/a.png")], None).unwrap();
+        // Under `x/` and as the file of that name they have other ids: it is the paths that are the same.
+        assert_eq!(describe(&found), ["x/a -> -", "x/b -> -"]);
+        assert_eq!((found.left_out.twice.count, found.left_out.hidden.count), (4, 0));
+        let again = find_panels(&[path("x/a.png"), path("x/../x/a.png")], None).unwrap();
+        assert_eq!((describe(&again), again.left_out.twice.count), (vec!["a -> -".to_owned()], 1));
     }
 
     #[test]
     #[cfg(unix)]
-    fn links_are_followed_and_a_circle_is_an_error() {
-        use std::os::unix::fs::symlink;
-        let (dir, other) = (tree(&["b/1.png"]), tree(&["2.png"]));
-        symlink(other.path(), dir.path().join("a")).unwrap();
-        symlink("gone", dir.path().join("c.txt")).unwrap();
-        let ids: Vec<_> = find_images(dir.path()).unwrap().into_iter().map(|image| image.id).collect();
-        assert_eq!(ids, ["a/2", "b/1"]);
-        symlink(dir.path(), dir.path().join("b/back")).unwrap();
-        let error = find_images(dir.path()).unwrap_err();
-        assert!(error.kind() == ErrorKind::Io && error.to_string().contains("a link to a folder that it is in"));
+    fn names_that_are_no_text_are_told_apart() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tree(&[]);
+        for byte in [0x80, 0x81, 0x82] {
+            fs::write(dir.path().join(std::ffi::OsStr::from_bytes(&[b'p', byte, b'.', b'p', b'n', b'g'])), "x")
+                .unwrap();
+        }
+        let found = find_panels(&[dir.path().to_path_buf()], None).unwrap();
+        let ids: Vec<_> = found.panels.iter().map(PanelInput::id).collect();
+        assert_eq!(ids[..2], ["p\u{fffd}", "p\u{fffd}.png"]);
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 3, "{ids:?}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_cannot_be_read_is_a_panel_of_its_own_error() {
+        let dir = tree(&["a.png", "c.png"]);
+        std::os::unix::fs::symlink("gone", dir.path().join("b.png")).unwrap();
+        let found = find_panels(&[dir.path().to_path_buf()], None).unwrap();
+        let PanelInput::Missing { id, kind, found: what, .. } = &found.panels[1] else { panic!("{found:?}") };
+        assert!(id == "b" && *kind == ErrorKind::Io && what.contains("No such file"), "{found:?}");
+        assert_eq!(found.panels.len(), 3);
     }
 
     #[test]
     fn an_empty_folder_is_an_error() {
         let dir = tree(&["notes.txt"]);
-        assert!(find_panels(&[dir.path().to_path_buf()], None).unwrap_err().to_string().contains("found none"));
+        let error = find_panels(&[dir.path().to_path_buf()], None).unwrap_err().to_string();
+        assert!(error.contains("found none") && error.contains("1 file that is no image (notes.txt)"), "{error}");
     }
 }

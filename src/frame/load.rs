@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,6 +8,7 @@ use super::content::Content;
 use super::limits::FrameLimits;
 use super::picture::Frame;
 use super::scratch::FrameScratch;
+use super::walk::{A_FILE, special};
 use super::{common, jpeg, tiff};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::sha256_hex;
@@ -33,6 +34,12 @@ impl Frame<'static> {
     }
 
     pub(crate) fn load_with(path: &Path, limits: &FrameLimits, scratch: &mut FrameScratch) -> Result<Self> {
+        scratch.sha256 = None;
+        let kind = fs::metadata(path).map_err(Error::io("reading", path))?.file_type();
+        if !kind.is_file() {
+            // Opening a pipe would wait for somebody to write into it.
+            return Err(Error::image(path.display(), A_FILE, special(kind)).with_kind(ErrorKind::Unsupported));
+        }
         let file = File::open(path).map_err(Error::io("reading", path))?;
         let size = file.metadata().map_err(Error::io("reading", path))?.len();
         let too_large = |found: String| {
@@ -48,15 +55,21 @@ impl Frame<'static> {
             let expected = format!("{size} bytes of memory for the file");
             return Err(Error::image(path.display(), expected, "less").with_kind(ErrorKind::Limits));
         }
-        // One byte more than allowed, so that a file that grows (or a device that has no size) is noticed.
+        // One byte more than allowed, so that a file that grows is noticed.
         file.take(limits.max_file_bytes + 1).read_to_end(&mut bytes).map_err(Error::io("reading", path))?;
         if bytes.len() as u64 > limits.max_file_bytes {
             return Err(too_large("more".to_owned()));
         }
-        let frame = guarded(&bytes, &path.display().to_string(), limits, scratch)
-            .map(|frame| frame.with_source(Some(path), sha256_hex(&bytes)));
+        let frame = guarded(&bytes, &path.display().to_string(), limits, scratch);
+        let sha256 = sha256_hex(&bytes);
         scratch.file = bytes;
-        frame
+        match frame {
+            Ok(frame) => Ok(frame.with_source(Some(path), sha256)),
+            Err(error) => {
+                scratch.sha256 = Some(sha256.into());
+                Err(error)
+            }
+        }
     }
 
     /// Decodes an image file that is already in memory, as [`Frame::load`] does; `name` stands for it in messages.

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::limits::FrameLimits;
 use super::picture::Frame;
 use super::samples::Samples;
 use super::scratch::FrameScratch;
+use super::walk::stem;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What gets one verdict: one or more frames of the same product and, for models that compare, the reference: a frame
@@ -116,8 +118,7 @@ impl PanelFiles {
     /// A panel of one image file; its id is the file's name without extension.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let id = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Self::from_files(id, vec![path])
+        Self::from_files(stem(&path), vec![path])
     }
 
     /// A panel of several image files, judged together.
@@ -144,7 +145,7 @@ impl PanelFiles {
     /// # Errors
     /// As [`Frame::load`] and [`Panel::from_frames`].
     pub fn load(&self, limits: &FrameLimits) -> Result<Panel<'static>> {
-        self.load_with(limits, None, &mut FrameScratch::default())
+        Ok(self.load_with(limits, None, &mut FrameScratch::default())?)
     }
 
     fn load_with(
@@ -152,15 +153,50 @@ impl PanelFiles {
         limits: &FrameLimits,
         white: Option<u16>,
         scratch: &mut FrameScratch,
-    ) -> Result<Panel<'static>> {
-        let mut load = |path: &PathBuf| Ok(Frame::load_with(path, limits, scratch)?.whitened(white));
-        let frames = self.frames.iter().map(&mut load).collect::<Result<Vec<_>>>()?;
+    ) -> Result<Panel<'static>, Unread> {
+        let mut load = |path: &PathBuf| match Frame::load_with(path, limits, scratch) {
+            Ok(frame) => Ok(frame.whitened(white)),
+            Err(error) => Err((error, scratch.sha256.take())),
+        };
+        let mut frames: Vec<Frame<'static>> = Vec::with_capacity(self.frames.len());
+        for path in &self.frames {
+            match load(path) {
+                Ok(frame) => frames.push(frame),
+                Err((error, sha256)) => {
+                    let image = frames.first().map_or(sha256, |first| first.sha256().cloned());
+                    return Err(Unread { error, image, reference: None });
+                }
+            }
+        }
         let mut panel = Panel::from_frames(self.id.as_str(), frames)?;
         panel.tags.clone_from(&self.tags);
-        match &self.reference {
-            Some(path) => Ok(panel.with_reference(load(path)?)),
+        match self.reference.as_ref().map(load) {
             None => Ok(panel),
+            Some(Ok(reference)) => Ok(panel.with_reference(reference)),
+            Some(Err((error, reference))) => Err(Unread { error, image: panel.frames[0].sha256().cloned(), reference }),
         }
+    }
+}
+
+/// Why a panel's files could not all be read, and the hashes of those that are what could not be used: so that it can
+/// be told later whether they are still the same.
+pub(crate) struct Unread {
+    pub(crate) error: Error,
+    /// Of the first image; `None` where it could not be read to its end.
+    pub(crate) image: Option<Arc<str>>,
+    /// Of the reference, likewise.
+    pub(crate) reference: Option<Arc<str>>,
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Unread { error, image: None, reference: None }
+    }
+}
+
+impl From<Unread> for Error {
+    fn from(unread: Unread) -> Self {
+        unread.error
     }
 }
 
@@ -222,7 +258,7 @@ impl PanelInput {
     /// # Errors
     /// As [`PanelFiles::load`].
     pub fn into_panel(self, limits: &FrameLimits) -> Result<Panel<'static>> {
-        self.into_panel_with(limits, None, &mut FrameScratch::default())
+        Ok(self.into_panel_with(limits, None, &mut FrameScratch::default())?)
     }
 
     /// The same in reused memory; what is read from files has this `white`, where a manifest states one.
@@ -231,12 +267,12 @@ impl PanelInput {
         limits: &FrameLimits,
         white: Option<u16>,
         scratch: &mut FrameScratch,
-    ) -> Result<Panel<'static>> {
+    ) -> Result<Panel<'static>, Unread> {
         match self {
             PanelInput::Loaded(panel) => Ok(panel),
             PanelInput::Files(files) => files.load_with(limits, white, scratch),
             PanelInput::Missing { image, kind, expected, found, .. } => {
-                Err(Error::image(image.display(), expected, found).with_kind(kind))
+                Err(Error::image(image.display(), expected, found).with_kind(kind).into())
             }
         }
     }

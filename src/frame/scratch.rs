@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::flaw::Flaw;
 use super::jpeg::Checker;
 use super::panel::Panel;
@@ -12,6 +14,8 @@ pub(crate) struct FrameScratch {
     pub(super) file: Vec<u8>,
     /// What a JPEG is checked with.
     pub(super) jpeg: Checker,
+    /// The hash of the image file that was read last, where it is no image that can be used.
+    pub(super) sha256: Option<Arc<str>>,
     eight: Pictures<u8>,
     sixteen: Pictures<u16>,
 }

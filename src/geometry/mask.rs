@@ -194,9 +194,29 @@ impl Mask {
         let small = |at: u32| (u64::from(at) * u64::from(edge) / u64::from(long)) as u32;
         let (width, height) = (small(width - 1) + 1, small(height - 1) + 1);
         let mut inside = vec![false; width as usize * height as usize];
-        for (x, y, n) in self.runs() {
-            let column = small(x) as usize * height as usize;
-            inside[column + small(y) as usize..=column + small(y + n - 1) as usize].fill(true);
+        let mut fill = |x: u32, from: u32, to: u32| {
+            let column = x as usize * height as usize;
+            inside[column + from as usize..=column + to as usize].fill(true);
+        };
+        let (mut at, rows) = (0u64, u64::from(self.size.height));
+        for (i, &n) in self.counts.iter().enumerate() {
+            let (start, end) = (at, at + u64::from(n));
+            at = end;
+            if i % 2 == 0 || n == 0 {
+                continue;
+            }
+            let (first, last) = (start / rows, (end - 1) / rows);
+            let (top, bottom) = (small((start % rows) as u32), small(((end - 1) % rows) as u32));
+            if first == last {
+                fill(small(first as u32), top, bottom);
+                continue;
+            }
+            fill(small(first as u32), top, height - 1);
+            fill(small(last as u32), 0, bottom);
+            // Those between are full, and there may be very many: each column of the small mask is filled once.
+            if last - first > 1 {
+                (small(first as u32 + 1)..=small(last as u32 - 1)).for_each(|x| fill(x, 0, height - 1));
+            }
         }
         Self::from_fn(Size::new(width, height), |x, y| inside[(x * height + y) as usize])
     }
@@ -308,12 +328,37 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_of_very_many_columns_is_made_small_at_once() {
+        let mask = Mask::from_coco_runs(Size::new(u32::MAX, 1), vec![7, u32::MAX - 8, 1]).unwrap();
+        let small = mask.shrink(320);
+        assert_eq!((small.size(), small.area()), (Size::new(320, 1), 320));
+    }
+
+    #[test]
     fn a_mask_of_no_pixels_is_small_already() {
         let mask = Mask::from_coco_runs(Size::new(0, 1000), vec![0]).unwrap();
         assert_eq!(mask.shrink(320), mask);
     }
 
     proptest! {
+        #[test]
+        fn a_small_mask_has_a_pixel_where_any_of_its_pixels_was(
+            bits in proptest::collection::vec(proptest::bool::weighted(0.8), 84), width in prop_oneof![Just(7u32), Just(12), Just(42)],
+            edge in 1u32..9,
+        ) {
+            let size = Size::new(width, 84 / width);
+            let inside = |x: u32, y: u32| bits[(x * size.height + y) as usize];
+            let mask = Mask::from_fn(size, inside).shrink(edge);
+            let long = size.width.max(size.height);
+            let small = |at: u32| at * edge.min(long) / long;
+            let mut expected = vec![false; 84 * 84];
+            for (x, y) in (0..size.width).flat_map(|x| (0..size.height).map(move |y| (x, y))).filter(|&(x, y)| inside(x, y)) {
+                expected[(small(x) * 84 + small(y)) as usize] = true;
+            }
+            prop_assert_eq!(&mask, &Mask::from_fn(mask.size(), |x, y| expected[(x * 84 + y) as usize]));
+            prop_assert_eq!(mask.size(), Size::new(small(size.width - 1) + 1, small(size.height - 1) + 1));
+        }
+
         #[test]
         fn a_window_is_the_same_mask(
             bits in proptest::collection::vec(any::<bool>(), 12), columns in prop_oneof![Just(3usize), Just(4), Just(6)],

@@ -3,7 +3,7 @@ use ndarray::{Array4, ArrayView4, Axis, Slice};
 use super::preprocess::Preprocess;
 use super::step::Step;
 use super::write::Writer;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::geometry::{Placement, Region, Size};
 
@@ -11,18 +11,29 @@ use crate::geometry::{Placement, Region, Size};
 /// [`Manifest::batch`](crate::Manifest::batch) makes the one that a model is fed from.
 pub struct Batch {
     writer: Writer,
+    /// Room for frames: none until the first one is pushed.
     tensor: Array4<f32>,
+    capacity: usize,
     placements: Vec<Placement>,
+    /// What is wrong with the settings, if anything.
+    problem: Option<String>,
 }
 
+/// Most frames that room is made for at once; there is more when more are pushed.
+const MAX_CAPACITY: usize = 1024;
+
 impl Batch {
-    /// Room for `capacity` frames that go through no steps. It grows when more are pushed.
+    /// Room for `capacity` frames that go through no steps. It grows when more are pushed. Settings that cannot be used,
+    /// such as a size of 0, are an error of the first push.
     pub fn new(config: &Preprocess, capacity: usize) -> Self {
-        let (width, height) = (config.size.width as usize, config.size.height as usize);
+        let problem = config.problem();
+        let Size { width, height } = if problem.is_none() { config.size } else { Size::new(0, 0) };
         Batch {
-            tensor: Array4::zeros((capacity.max(1), config.tensor_channels(), height, width)),
+            tensor: Array4::zeros((0, config.tensor_channels(), height as usize, width as usize)),
+            capacity: capacity.clamp(1, MAX_CAPACITY),
             writer: Writer::new(config),
-            placements: Vec::with_capacity(capacity),
+            placements: Vec::new(),
+            problem,
         }
     }
 
@@ -56,16 +67,22 @@ impl Batch {
 
     /// The same for a part of a frame.
     pub fn takes_region(&self, frame: &Frame<'_>, region: Region) -> bool {
+        if self.is_empty() {
+            return true;
+        }
         let (_, _, height, width) = self.tensor.dim();
         let Size { width: w, height: h } = self.writer.placement(frame.size(), region).model();
-        self.is_empty() || (w as usize, h as usize) == (width, height)
+        (w as usize, h as usize) == (width, height)
     }
 
     /// Preprocesses a frame, with its reference where the model compares, into the next place.
     ///
     /// # Errors
     /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) when a value lies above white, when the reference is missing or of
-    /// another size, or when the batch does not [take](Self::takes) the frame. The batch is then as it was.
+    /// another size, or when the batch does not [take](Self::takes) the frame,
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for settings that cannot be used, and
+    /// [`ErrorKind::Limits`](crate::ErrorKind::Limits) when there is no memory for the tensor. The batch is then as it
+    /// was.
     pub fn push(&mut self, frame: &Frame<'_>, reference: Option<&Frame<'_>>) -> Result<()> {
         self.push_region(frame, reference, Region::whole(frame.size()))
     }
@@ -77,6 +94,9 @@ impl Batch {
     /// As [`push`](Self::push), and [`ErrorKind::Argument`](crate::ErrorKind::Argument) when the part has no pixel or
     /// lies outside the frame.
     pub fn push_region(&mut self, frame: &Frame<'_>, reference: Option<&Frame<'_>>, region: Region) -> Result<()> {
+        if let Some(problem) = &self.problem {
+            return Err(Error::argument(format!("input {problem}")));
+        }
         if !region.is_in(frame.size()) {
             let Region { x, y, size } = region;
             return Err(Error::argument(format!(
@@ -86,20 +106,18 @@ impl Batch {
             )));
         }
         let at = self.len();
-        let (capacity, c, h, w) = self.tensor.dim();
+        let (room, c, h, w) = self.tensor.dim();
         let model = self.writer.placement(frame.size(), region).model();
         let (width, height) = (model.width as usize, model.height as usize);
-        if (h, w) != (height, width) {
-            if at > 0 {
-                let other = format!("{width} x {height} among {w} x {h}");
-                return Err(Error::image(frame.name(), "inputs of one size in a batch", other));
-            }
-            self.tensor = Array4::zeros((capacity, c, height, width));
+        if (h, w) != (height, width) && at > 0 {
+            let other = format!("{width} x {height} among {w} x {h}");
+            return Err(Error::image(frame.name(), "inputs of one size in a batch", other));
         }
-        let (_, c, h, w) = self.tensor.dim();
-        if at == capacity {
-            let mut grown = Array4::zeros((capacity * 2, c, h, w));
-            grown.slice_axis_mut(Axis(0), Slice::from(..capacity)).assign(&self.tensor);
+        if (h, w) != (height, width) || room == 0 {
+            self.tensor = zeros((room.max(self.capacity), c, height, width), frame)?;
+        } else if at == room {
+            let mut grown = zeros((room * 2, c, h, w), frame)?;
+            grown.slice_axis_mut(Axis(0), Slice::from(..room)).assign(&self.tensor);
             self.tensor = grown;
         }
         let mut slot = self.tensor.index_axis_mut(Axis(0), at);
@@ -121,10 +139,52 @@ impl Batch {
     }
 }
 
+/// A tensor of zeros for a frame; an error where memory does not hold it.
+fn zeros(shape: (usize, usize, usize, usize), frame: &Frame<'_>) -> Result<Array4<f32>> {
+    let (n, c, h, w) = shape;
+    let len = [n, c, h, w].into_iter().try_fold(1usize, usize::checked_mul);
+    let mut values = Vec::new();
+    let values = len.filter(|&len| values.try_reserve_exact(len).is_ok()).map(|len| {
+        values.resize(len, 0.0);
+        values
+    });
+    values.and_then(|values| Array4::from_shape_vec(shape, values).ok()).ok_or_else(|| {
+        let found = format!("one of {n} x {c} x {h} x {w} numbers");
+        Error::image(frame.name(), "a tensor that memory holds", found).with_kind(ErrorKind::Limits)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::frame::PixelFormat::{Mono8, Rgb8};
+
+    #[test]
+    fn settings_that_cannot_be_used_are_an_error_and_no_panic() {
+        let frame = Frame::new(Size::new(2, 2), Mono8, vec![9u8; 4]).unwrap();
+        let sized = |width, height| Preprocess::new(Size::new(width, height));
+        for (config, says) in [
+            (sized(0, 0), "input size: expected 1 to 16384 pixels per side, found [0, 0]"),
+            (sized(u32::MAX, u32::MAX), "input size: expected 1 to 16384"),
+            (Preprocess { stride: Some(0), ..sized(8, 8) }, "input stride: expected a divisor"),
+        ] {
+            let mut batch = Batch::new(&config, usize::MAX);
+            assert!(batch.takes(&frame) && batch.is_empty() && batch.view().is_empty());
+            let error = batch.push(&frame, None).unwrap_err();
+            assert!(error.kind() == ErrorKind::Argument && error.to_string().contains(says), "{error}");
+        }
+        // Any capacity is a hint; 0 is one too.
+        for capacity in [0, usize::MAX] {
+            let mut batch = Batch::new(&sized(4, 4), capacity);
+            for _ in 0..3 {
+                batch.push(&frame, None).unwrap();
+            }
+            assert_eq!(batch.view().dim(), (3, 3, 4, 4));
+        }
+        let mut batch = Batch::new(&sized(16_384, 16_384), usize::MAX);
+        let error = batch.push(&frame, None).unwrap_err();
+        assert!(error.kind() == ErrorKind::Limits && batch.is_empty(), "{error}");
+    }
 
     #[test]
     fn frames_of_other_sizes_do_not_leak_into_each_other() {

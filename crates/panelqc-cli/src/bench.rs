@@ -3,15 +3,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use panelqc::{
-    FrameLimits, Inspector, Model, Outputs, Panel, PanelInput, Provider, Timings, find_panels, init_runtime,
-};
+use panelqc::{FrameLimits, Inspector, Model, Outputs, Panel, PanelInput, Provider, Timings, init_runtime};
 use panelqc_eval::metrics::{Percentiles, StageTimes};
 use serde::Serialize;
 
 use super::Failure;
-use super::engine::EngineArgs;
+use super::engine::{EngineArgs, find};
 use super::output::write_json;
+use super::terminal::stdout;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -71,7 +70,7 @@ impl Spread {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let panels = find_panels(&args.images, args.reference.as_deref())?;
+    let panels = find(&args.images, args.reference.as_deref())?;
     let inspector = args.engine.builder()?.build()?;
     let threads = inspector.threads();
     let (mut rates, mut limits, mut efficiencies) = (Vec::new(), Vec::new(), Vec::new());
@@ -104,10 +103,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         ms: StageTimes::new(&stages).ok_or("nothing was measured")?,
         runtime: init_runtime(None)?.build,
     };
-    numbers.print(&inspector.model().manifest().name)?;
     if let Some(file) = &args.json {
         write_json(file, &numbers)?;
     }
+    numbers.print(&inspector.model().manifest().name)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -160,7 +159,7 @@ fn load(input: &PanelInput) -> Result<Panel<'static>, Failure> {
 
 impl Numbers {
     fn print(&self, model: &str) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         let spread =
             |s: &Spread, digits: usize| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.low, s.high);
         writeln!(out, "model            {model}, {} threads, batch {}, {}", self.threads, self.batch, self.provider)?;

@@ -9,7 +9,8 @@ use panelqc_eval::{CalibrateOptions, Calibrated, CalibratedPolicy, Calibration, 
 use super::Failure;
 use super::data::{self, DataArgs};
 use super::engine::{EngineArgs, progress_bar, tell};
-use super::output::{reading, writing};
+use super::output::{reading, write_text};
+use super::terminal::{say, stdout};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -68,9 +69,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })?;
     bar.finish_and_clear();
     data::tell(&made.notes);
-    fs::write(&args.out, &made.text).map_err(|e| writing(&args.out, e))?;
+    write_text(&args.out, &made.text)?;
     print(&asked, &made)?;
-    eprintln!("policy in {}", args.out.display());
+    say!("policy in {}", args.out.display());
     Ok(ExitCode::from(u8::from(made.errors > 0)))
 }
 
@@ -79,7 +80,7 @@ fn today() -> String {
 }
 
 fn print(asked: &Calibration, made: &CalibratedPolicy) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     let CalibratedPolicy { calibrated, errors, rates, .. } = made;
     let Calibrated { limits, miss, overkill, .. } = calibrated;
     let panels = miss.of + overkill.of;

@@ -7,6 +7,7 @@ use panelqc_eval::Golden;
 
 use super::Failure;
 use super::engine::LoadArgs;
+use super::terminal::stdout;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -25,7 +26,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let model = args.load.load(&args.model)?;
     let runtime = init_runtime(None)?;
     let manifest = model.manifest().clone();
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     writeln!(out, "model     {} ({:?}, {})", manifest.name, manifest.task, model.path().display())?;
     writeln!(out, "sha256    {}", model.sha256())?;
     writeln!(out, "manifest  {}", model.manifest_sha256())?;

@@ -6,6 +6,7 @@ use panelqc_eval::metrics::{Comparison, Results};
 
 use super::Failure;
 use super::output::write_json;
+use super::terminal::{say, stdout};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -41,7 +42,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         );
     };
 
-    let mut out = std::io::stdout().lock();
+    if let Some(path) = &args.json {
+        write_json(path, &comparison)?;
+    }
+    let mut out = stdout();
     writeln!(out, "{} panels; gain of B with its 95 % interval (paired bootstrap)", comparison.panels)?;
     for d in &comparison.differences {
         let word = match (d.is_better(), d.is_worse()) {
@@ -52,17 +56,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let (name, a, b) = (d.name, d.a, d.b);
         writeln!(out, "{name:<10} A {a:.4}  B {b:.4}  gain {:+.4} ({:+.4} to {:+.4})  {word}", d.gain, d.low, d.high)?;
     }
-    if let Some(path) = &args.json {
-        write_json(path, &comparison)?;
-    }
     let broken = match args.min_gain {
         Some(least) => (main.low < least).then(|| format!("a gain of at least {least} with 95 % confidence")),
         None => main.is_worse().then(|| "no loss".to_owned()),
     };
     if let Some(expected) = &broken {
-        eprintln!(
+        say!(
             "panelqc: gate {}: expected {expected}, found {:+.4} ({:+.4} to {:+.4})",
-            main.name, main.gain, main.low, main.high
+            main.name,
+            main.gain,
+            main.low,
+            main.high
         );
     }
     Ok(ExitCode::from(u8::from(broken.is_some())))

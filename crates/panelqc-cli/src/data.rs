@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use panelqc::{Inspector, Kind, Manifest, PanelInput, PanelRecord, find_panels};
+use panelqc::{Inspector, Kind, Manifest, PanelInput, PanelRecord};
 use panelqc_eval::dataset::{DataFormat, Dataset, Decisions, Note, Part, ReadOptions, Sample, Split, read, templates};
 
 use super::Failure;
-use super::engine::{progress_bar, recorded};
+use super::engine::{find, progress_bar, recorded};
+use super::terminal::say;
 
 /// The options of every command that takes labelled images.
 #[derive(clap::Args)]
@@ -84,7 +85,7 @@ impl DataArgs {
                 return Err("--split: expected a list of panels with --decisions alone, found a part".into());
             }
             (None, Some(decisions)) => {
-                let panels = find_panels(std::slice::from_ref(&self.data), None)?.into_iter();
+                let panels = find(std::slice::from_ref(&self.data), None)?.into_iter();
                 decisions
                     .samples(panels.filter_map(|panel| match panel {
                         PanelInput::Files(files) => Some(files),
@@ -96,7 +97,7 @@ impl DataArgs {
         };
         if let (Some(_), Some(decisions)) = (self.format, decisions) {
             let changed = decisions.apply(&mut set.samples)?;
-            eprintln!("panelqc: {} decisions, {changed} against the label", decisions.iter().len());
+            say!("panelqc: {} decisions, {changed} against the label", decisions.iter().len());
         }
         tell(&set.notes);
         if let Some(list) = self.split.as_ref().filter(|_| options.part.is_none()) {
@@ -119,7 +120,7 @@ impl DataArgs {
         strange.retain(|kind| !output.kinds.contains(kind));
         if !strange.is_empty() && manifest.task != panelqc::Task::Anomaly {
             let names: Vec<_> = strange.iter().map(Kind::as_str).collect();
-            eprintln!("panelqc: the labels have kinds that the model does not know: {}", names.join(", "));
+            say!("panelqc: the labels have kinds that the model does not know: {}", names.join(", "));
         }
         Ok(set)
     }
@@ -128,7 +129,7 @@ impl DataArgs {
 /// Says on stderr, one line each, what was noticed about labelled panels.
 pub(super) fn tell(notes: &[Note]) {
     for note in notes {
-        eprintln!("panelqc: labels: {note}");
+        say!("panelqc: labels: {note}");
     }
 }
 

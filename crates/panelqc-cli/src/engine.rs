@@ -3,11 +3,12 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use panelqc::{
-    Error, Inspector, InspectorBuilder, Model, ModelInfo, ModelOptions, PanelError, PanelRecord, PanelReport, Policy,
-    Precision, Provider,
+    Error, Inspector, InspectorBuilder, Model, ModelInfo, ModelOptions, PanelError, PanelInput, PanelRecord,
+    PanelReport, Policy, Precision, Provider, find_panels, printable,
 };
 
 use super::Failure;
+use super::terminal::say;
 
 /// How a model package is loaded.
 #[derive(clap::Args)]
@@ -104,6 +105,15 @@ impl EngineArgs {
     }
 }
 
+/// The panels below files and folders; what is left out is said on stderr.
+pub(super) fn find(images: &[PathBuf], reference: Option<&Path>) -> Result<Vec<PanelInput>, Error> {
+    let found = find_panels(images, reference)?;
+    if !found.left_out.is_empty() {
+        say!("panelqc: {}", found.left_out);
+    }
+    Ok(found.panels)
+}
+
 pub(super) fn progress_bar(panels: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta} left");
     let bar = ProgressBar::new(panels);
@@ -124,6 +134,6 @@ pub(super) fn recorded(result: Result<PanelReport, PanelError>, bar: &ProgressBa
 /// Of a panel that could not be inspected, says why on stderr, past the progress bar.
 pub(super) fn tell(record: &PanelRecord, bar: &ProgressBar) {
     if let Some(error) = record.error() {
-        bar.suspend(|| eprintln!("panelqc: panel {}: {error}", record.panel()));
+        bar.suspend(|| say!("panelqc: panel {}: {error}", printable(record.panel())));
     }
 }

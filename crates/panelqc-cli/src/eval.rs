@@ -1,19 +1,21 @@
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use panelqc::{Panel, PanelReport, Policy, Task, Trace};
+use panelqc::{Error, JsonlWriter, Panel, PanelReport, Policy, Task, Trace};
 use panelqc_eval::dataset::{Dataset, FLOOR, Note, read_results};
 use panelqc_eval::metrics::{Evaluation, EvaluationOptions, Evaluator, KindConfusion, Rate};
-use panelqc_report::{HtmlLabel, HtmlReport, ReportWriter};
+use panelqc_report::{HtmlLabel, HtmlReport};
 
 use super::Failure;
 use super::data::{self, DataArgs};
 use super::engine::{EngineArgs, progress_bar, recorded};
 use super::gates::Gates;
-use super::output::{OutputFormat, open_writer, write_json};
+use super::output::{write_json, writing};
 use super::page;
+use super::terminal::{say, stdout};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -43,7 +45,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(file) => stored(args, file)?,
         None => inspected(args)?,
     };
-    print(&evaluation, engine)?;
     if let Some(path) = &args.json {
         write_json(path, &evaluation)?;
     }
@@ -51,9 +52,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         page.evaluation(&evaluation)?;
         page.save(path)?;
     }
+    // Last, since whoever reads it may have gone.
+    print(&evaluation, engine)?;
     let broken = args.gates.broken(&evaluation);
     for gate in &broken {
-        eprintln!("panelqc: gate {gate}");
+        say!("panelqc: gate {gate}");
     }
     Ok(ExitCode::from(u8::from(evaluation.errors > 0 || problems > 0 || !broken.is_empty())))
 }
@@ -80,9 +83,10 @@ fn inspected(args: &Args) -> Result<Measured, Failure> {
     let inspector = builder.build()?;
     let manifest = inspector.model().manifest();
     let Dataset { samples, notes, .. } = args.data.samples(manifest)?;
-    let kinds = &manifest.output.kinds;
-    let mut writer: Option<Box<dyn ReportWriter>> =
-        args.store.as_deref().map(|file| open_writer(OutputFormat::Jsonl, Some(file), false, kinds)).transpose()?;
+    let store = |path: &PathBuf| {
+        Ok::<_, Error>((path.clone(), JsonlWriter::new(File::create(path).map_err(|e| writing(path, e))?)))
+    };
+    let mut store = args.store.as_ref().map(store).transpose()?;
     let title = format!("{}: {}", manifest.name, args.data.title());
     let mut page = args.html.as_ref().map(|_| page::page(&inspector, title));
 
@@ -104,12 +108,12 @@ fn inspected(args: &Args) -> Result<Measured, Failure> {
             Err(failed) => (Err(failed), Ok(None)),
         };
         let record = recorded(result, &bar);
-        if let Some(writer) = &mut writer {
-            writer.write(&record)?;
+        if let Some((path, writer)) = &mut store {
+            writer.write(&record).map_err(|e| writing(path, e))?;
         }
         if let Some(page) = &mut page {
             let pictures = pictures.unwrap_or_else(|e| {
-                bar.suspend(|| eprintln!("panelqc: panel {}: {e}", record.panel()));
+                bar.suspend(|| say!("panelqc: panel {}: {e}", record.panel()));
                 problems += 1;
                 None
             });
@@ -118,9 +122,6 @@ fn inspected(args: &Args) -> Result<Measured, Failure> {
         evaluator.add(sample, record);
     }
     bar.finish_and_clear();
-    if let Some(writer) = writer {
-        writer.finish()?;
-    }
     let evaluation = noted(evaluator.finish(start.elapsed().as_secs_f64()), notes);
     Ok(Measured { evaluation, page, engine: Some((inspector.threads(), inspector.batch())), problems })
 }
@@ -156,7 +157,7 @@ fn noted(mut evaluation: Evaluation, notes: Vec<Note>) -> Evaluation {
 }
 
 fn print(e: &Evaluation, engine: Option<(usize, usize)>) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     writeln!(out, "images          {} ({} could not be inspected)", e.images, e.errors)?;
     if let (Some(f), Some(all)) = (e.f_score, e.detections) {
         let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.4}"));

@@ -2,12 +2,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use panelqc::{Inspector, PanelFiles, PanelInput, find_panels};
+use panelqc::{Inspector, PanelFiles, PanelInput};
 use panelqc_eval::Golden;
 
 use super::Failure;
-use super::engine::LoadArgs;
-use super::output::{reading, writing};
+use super::engine::{LoadArgs, find};
+use super::output::{reading, write_text};
+use super::terminal::say;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -24,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let panels: Vec<PanelFiles> = find_panels(&args.images, args.reference.as_deref())?
+    let panels: Vec<PanelFiles> = find(&args.images, args.reference.as_deref())?
         .into_iter()
         .map(|input| match input {
             PanelInput::Files(files) => Ok(files),
@@ -49,8 +50,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             text.push('\n');
         }
         text.push_str(&format!("\n[golden]\nfolder = \"{name}\"\n"));
-        fs::write(&manifest, text).map_err(|source| writing(&manifest, source))?;
+        write_text(&manifest, &text)?;
     }
-    eprintln!("recorded {} images in {}; `panelqc check` replays them", golden.len(), folder.display());
+    say!("recorded {} images in {}; `panelqc check` replays them", golden.len(), folder.display());
     Ok(ExitCode::SUCCESS)
 }

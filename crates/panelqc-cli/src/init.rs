@@ -1,5 +1,4 @@
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,7 +6,8 @@ use panelqc::{Format, Manifest, Task};
 use serde::Serialize;
 
 use super::Failure;
-use super::output::writing;
+use super::output::{write_text, writing};
+use super::terminal::say;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -37,15 +37,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         manifest.output.kinds = args.kinds.iter().map(|kind| kind.as_str().into()).collect();
     }
     let path = args.out.clone().unwrap_or_else(|| args.model.with_extension("toml"));
-    let mut options = OpenOptions::new();
-    options.write(true).create(args.force).truncate(args.force).create_new(!args.force);
-    let mut file = options.open(&path).map_err(|source| writing(&path, source))?;
-    file.write_all(commented(&manifest)?.as_bytes()).map_err(|source| writing(&path, source))?;
-    eprintln!(
-        "wrote {}: check the lines marked (?), then run `panelqc check {}`",
-        path.display(),
-        args.model.display()
-    );
+    if !args.force && path.try_exists().map_err(|e| writing(&path, e))? {
+        return Err(writing(&path, io::ErrorKind::AlreadyExists.into()).into());
+    }
+    write_text(&path, &commented(&manifest)?)?;
+    say!("wrote {}: check the lines marked (?), then run `panelqc check {}`", path.display(), args.model.display());
     Ok(ExitCode::SUCCESS)
 }
 

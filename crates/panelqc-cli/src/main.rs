@@ -11,17 +11,24 @@ mod gates;
 mod golden;
 mod init;
 mod inspect;
+mod lines;
 mod monitor;
 mod output;
 mod page;
+mod resume;
+mod run_folder;
+mod signals;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use terminal::say;
 
 /// Automatic visual inspection of industrial panels.
 ///
-/// Exit status 0: done. 1: finished, but an image could not be inspected or a gate failed. 2: usage or set-up error.
+/// Exit status 0: done. 1: finished, but an image could not be inspected or a gate failed. 2: usage or set-up error, or
+/// results that could not be written.
 #[derive(Parser)]
 // Not the name of the package.
 #[command(name = "panelqc", version, max_term_width = 100)]
@@ -56,6 +63,7 @@ enum Command {
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
+    signals::let_writes_fail();
     let done = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),
@@ -67,17 +75,10 @@ fn main() -> ExitCode {
         Command::Monitor(args) => monitor::run(&args),
         Command::Init(args) => init::run(&args),
     };
-    match done {
-        Ok(code) => code,
-        Err(failure) if is_broken_pipe(failure.as_ref()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("panelqc: {failure}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// Whoever read our output has seen enough (`panelqc ... | head`).
-fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
-    failure.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    done.unwrap_or_else(|failure| {
+        // Errors of files name them; these do not.
+        let stdout = if failure.is::<std::io::Error>() { "writing to stdout: " } else { "" };
+        say!("panelqc: {stdout}{failure}");
+        ExitCode::from(2)
+    })
 }

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +13,8 @@ use super::Failure;
 use super::data::{self, DataArgs};
 use super::engine::EngineArgs;
 use super::output::{reading, write_json};
+use super::run_folder::lock;
+use super::terminal::{say, stdout};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -49,24 +51,25 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let (Some(guarantee), Some(hash)) = (guarantee, inspector.judge().sha256()) else {
         return Err("--policy: expected a policy with a guarantee, as `panelqc calibrate` writes, found none".into());
     };
+    let _lock = args.state.as_deref().map(lock_state).transpose()?;
     let mut state = match &args.state {
-        Some(path) if path.exists() => State::read(path, hash)?,
+        Some(path) if path.exists() => State::read(path, guarantee, hash, args.confidence)?,
         _ => State::new(guarantee, hash, args.confidence)?,
     };
     let mut samples = args.data.fair_samples(inspector.model().manifest())?.samples;
     let all = samples.len();
     samples.retain(|sample| !state.panels.contains(&sample.files.id));
     if samples.len() < all {
-        eprintln!("panelqc: {} of {all} panels were counted before", all - samples.len());
+        say!("panelqc: {} of {all} panels were counted before", all - samples.len());
     }
     let records = data::inspect(&inspector, &samples);
     data::tell(&same_images(&samples, &records));
     for (sample, record) in samples.iter().zip(&records) {
         let PanelRecord::Inspected(report) = record else { continue }; // may be tried again once it can be read
         if sample.label.is_defective() {
-            state.miss.add(u64::from(report.verdict == Verdict::Pass), 1);
+            state.miss.add(u64::from(report.verdict == Verdict::Pass), 1)?;
         } else if let Some(overkill) = &mut state.overkill {
-            overkill.add(u64::from(report.verdict == Verdict::Fail), 1);
+            overkill.add(u64::from(report.verdict == Verdict::Fail), 1)?;
         }
         state.panels.insert(sample.files.id.clone());
     }
@@ -76,6 +79,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let holds = state.print()?;
     let errors = records.iter().any(|r| !r.is_inspected());
     Ok(ExitCode::from(u8::from(!holds || errors)))
+}
+
+/// Two runs at once would each write the counts of their own panels.
+fn lock_state(path: &Path) -> Result<File, Failure> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    lock(&path.with_file_name(format!(".{name}.lock")), &format!("--state {}", path.display()))
 }
 
 impl State {
@@ -90,7 +99,7 @@ impl State {
         })
     }
 
-    fn read(path: &Path, policy: &str) -> Result<Self, Failure> {
+    fn read(path: &Path, guarantee: &Guarantee, policy: &str, confidence: Option<f64>) -> Result<Self, Failure> {
         let bad = |expected: &str, found: &str| {
             Err(format!("--state {}: expected {expected}, found {found}", path.display()).into())
         };
@@ -105,11 +114,26 @@ impl State {
         if state.policy != policy {
             return bad(&format!("counts under the policy {policy}"), &format!("counts under {}", state.policy));
         }
+        let levels = (state.miss.level(), state.overkill.as_ref().map(Monitor::level));
+        if levels != (guarantee.max_miss, guarantee.max_overkill) {
+            return bad("the rates that the policy guarantees", &format!("{levels:?}"));
+        }
+        let confidences = [Some(&state.miss), state.overkill.as_ref()].into_iter().flatten().map(Monitor::confidence);
+        let asked = confidence.unwrap_or(state.miss.confidence());
+        if let Some(other) = confidences.into_iter().find(|found| *found != asked) {
+            return bad(&format!("counts with an alarm of confidence {asked}"), &other.to_string());
+        }
+        // Without a limit on overkill, good panels are among the panels and are not counted.
+        let (counted, panels) =
+            (state.miss.of() + state.overkill.as_ref().map_or(0, Monitor::of), state.panels.len() as u64);
+        if counted > panels || (state.overkill.is_some() && counted != panels) {
+            return bad(&format!("as many panels as were counted ({counted})"), &panels.to_string());
+        }
         Ok(state)
     }
 
     fn print(&self) -> io::Result<bool> {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         let mut holds = true;
         for (name, monitor) in [("miss rate", Some(&self.miss)), ("overkill rate", self.overkill.as_ref())] {
             let Some(monitor) = monitor else { continue };

@@ -14,23 +14,56 @@ use crate::binomial;
 /// ```
 /// # fn main() -> panelqc::Result<()> {
 /// let mut monitor = panelqc_eval::Monitor::new(0.01, 0.95)?;
-/// monitor.add(0, 200);
+/// monitor.add(0, 200)?;
 /// assert!(monitor.holds());
-/// monitor.add(12, 100);
+/// monitor.add(12, 100)?;
 /// assert!(!monitor.holds());
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// It can be written down and read again (`serde`), so that it goes on where it stopped.
+/// It can be written down and read again (`serde`), so that it goes on where it stopped; counts that no panels can have
+/// given are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub struct Monitor {
     level: f64,
     confidence: f64,
     count: u64,
     of: u64,
     highest: f64,
+}
+
+/// Most panels that are counted: a line makes them in a thousand years.
+const MAX_PANELS: u64 = 1 << 40;
+
+/// The form that is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    level: f64,
+    confidence: f64,
+    count: u64,
+    of: u64,
+    highest: f64,
+}
+
+impl TryFrom<Written> for Monitor {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self> {
+        let Written { level, confidence, count, of, highest } = written;
+        let mut monitor = Monitor::new(level, confidence)?;
+        monitor.add(count, of)?;
+        // It was asked with these counts, and at its highest with no worse ones than all wrong panels first.
+        let (now, most) = (monitor.highest, log_evidence(count, count, level).max(0.0));
+        let slack = 1e-9 * (1.0 + most.abs());
+        if !(now - slack..=most + slack).contains(&highest) {
+            let expected = format!("expected {now} to {most} (of {count} of {of})");
+            return Err(Error::argument(format!("highest: {expected}, found {highest}")));
+        }
+        Ok(Monitor { highest, ..monitor })
+    }
 }
 
 impl Monitor {
@@ -49,10 +82,20 @@ impl Monitor {
     }
 
     /// Counts `of` more panels, `count` of them on the wrong side; asks once, after the last of them.
-    pub fn add(&mut self, count: u64, of: u64) {
-        self.of += of;
-        self.count = (self.count + count).min(self.of);
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) for more on the wrong side than there are, and for more
+    /// than 2^40 in all. Nothing is counted then.
+    pub fn add(&mut self, count: u64, of: u64) -> Result<()> {
+        let all = self.of.checked_add(of).filter(|&all| all <= MAX_PANELS);
+        let Some(all) = all.filter(|_| count <= of) else {
+            let expected = format!("expected at most {of} on the wrong side, and {MAX_PANELS} panels in all");
+            return Err(Error::argument(format!("panels: {expected}, found {count} of {of} after {}", self.of)));
+        };
+        self.of = all;
+        self.count += count;
         self.highest = self.highest.max(self.log_evidence());
+        Ok(())
     }
 
     /// Panels on the wrong side so far.
@@ -131,16 +174,51 @@ mod tests {
     #[test]
     fn counts_that_fit_never_alarm_and_others_do() {
         let mut monitor = Monitor::new(0.05, 0.95).unwrap();
-        monitor.add(0, 10_000);
+        monitor.add(0, 10_000).unwrap();
         assert!(monitor.holds() && monitor.lower_bound() == 0.0);
         let mut monitor = Monitor::new(0.05, 0.95).unwrap();
-        monitor.add(20, 100);
+        monitor.add(20, 100).unwrap();
         assert!(!monitor.holds());
         let low = monitor.lower_bound();
         assert!(low > 0.05 && low < 0.2, "{low}");
-        monitor.add(0, 10_000);
+        monitor.add(0, 10_000).unwrap();
         assert!(!monitor.holds(), "an alarm stays");
         assert!(Monitor::new(1.0, 0.95).is_err() && Monitor::new(0.05, f64::NAN).is_err());
+    }
+
+    #[test]
+    fn counts_that_no_panels_give_are_refused() {
+        let mut monitor = Monitor::new(0.05, 0.95).unwrap();
+        monitor.add(1, 100).unwrap();
+        for (count, of) in [(10, 5), (0, u64::MAX), (u64::MAX, u64::MAX), (0, 1 << 40)] {
+            let before = monitor.clone();
+            assert!(monitor.add(count, of).is_err() && monitor == before, "{count} of {of}");
+        }
+        // Written and read it is the same, also after an alarm that the counts alone no longer give.
+        monitor.add(20, 50).unwrap();
+        monitor.add(0, 5_000).unwrap();
+        let json = serde_json::to_string(&monitor).unwrap();
+        assert_eq!(serde_json::from_str::<Monitor>(&json).unwrap(), monitor);
+        assert!(!monitor.holds());
+        let state = |count: &str, of: &str, highest: &str, level: &str| {
+            let text =
+                format!(r#"{{"level":{level},"confidence":0.95,"count":{count},"of":{of},"highest":{highest}}}"#);
+            serde_json::from_str::<Monitor>(&text).map_err(|e| e.to_string())
+        };
+        assert!(state("0", "0", "0.0", "0.05").is_ok());
+        for (count, of, highest, level, says) in [
+            ("99", "1", "0.0", "0.05", "found 99 of 1"),
+            ("3", "18446744073709551615", "0.0", "0.05", "panels in all"),
+            ("1", "100", "0.0", "0", "level: expected a number between 0 and 1"),
+            ("1", "100", "0.0", "1e-400", "level: expected"),
+            ("20", "100", "0.0", "0.05", "highest: expected 11.7"),
+            ("1", "100", "50.0", "0.05", "highest: expected 0 to"),
+            ("1", "100", "-1.0", "0.05", "highest"),
+            ("1", "100", "null", "0.05", "null"),
+        ] {
+            let refused = state(count, of, highest, level).unwrap_err();
+            assert!(refused.contains(says), "{count} of {of}, {highest}: {refused}");
+        }
     }
 
     /// Asked after each of 400 panels, 500 lines whose rate is the level: at most `1 - confidence` of them ever alarm.
@@ -152,7 +230,7 @@ mod tests {
             let mut monitor = Monitor::new(0.05, 0.9).unwrap();
             for _ in 0..400 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                monitor.add(u64::from((state >> 33) as f64 / (1u64 << 31) as f64 <= 0.05), 1);
+                monitor.add(u64::from((state >> 33) as f64 / (1u64 << 31) as f64 <= 0.05), 1).unwrap();
             }
             alarms += u64::from(!monitor.holds());
         }

@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 
-use panelqc::{Kind, PanelRecord};
+use panelqc::{Kind, PanelRecord, printable_json};
 use serde::Serialize;
 
 use crate::writer::ReportWriter;
@@ -54,9 +54,9 @@ impl<W: Write> CocoWriter<W> {
                 panel: record.panel(),
                 kind: &defect.kind,
             };
-            let mut text = if self.entries == 0 { b"[\n".to_vec() } else { b",\n".to_vec() };
-            serde_json::to_writer(&mut text, &entry)?;
-            self.out.write_all(&text)?;
+            let before = if self.entries == 0 { "[\n" } else { ",\n" };
+            let entry = serde_json::to_string(&entry)?;
+            self.out.write_all(format!("{before}{}", printable_json(&entry)).as_bytes())?;
             self.entries += 1;
         }
         Ok(())

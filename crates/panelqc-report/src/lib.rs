@@ -3,7 +3,7 @@
 //!
 //! * [`ReportWriter`] is what writes results one panel at a time: [`CsvWriter`], [`CocoWriter`], the library's own
 //!   [`JsonlWriter`](panelqc::JsonlWriter), or one of yours;
-//! * [`Overlay`] draws verdict, boxes and masks into a copy of the frame;
+//! * [`Overlay`] draws verdict, boxes and masks into a copy of the frame; [`OverlayPaths`] says where it lies;
 //! * [`HtmlReport`] collects panels, pictures ([`HtmlPicture`]) and labels ([`HtmlLabel`]) on one page that loads
 //!   nothing from anywhere, with [`HtmlOptions`] for its size and for what is hidden at first.
 //!
@@ -47,10 +47,12 @@ mod coco;
 mod csv;
 mod html;
 mod overlay;
+mod overlay_paths;
 mod writer;
 
 pub use coco::CocoWriter;
 pub use csv::CsvWriter;
 pub use html::{HtmlLabel, HtmlOptions, HtmlPicture, HtmlReport, PictureEdge};
 pub use overlay::Overlay;
+pub use overlay_paths::OverlayPaths;
 pub use writer::ReportWriter;

@@ -1,8 +1,9 @@
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage};
-use panelqc::{Defect, Error, Frame, PanelReport, Result, Verdict};
+use panelqc::{Defect, Error, Frame, PanelReport, Result, Size, Verdict, replace_file_quickly};
 
 /// Draws results into a copy of the frame: a banner with the verdict above the picture, a box around each defect, and
 /// a label with kind and confidence. Boxes are bright with a dark rim and labels lie on a dark plate, so both can be
@@ -77,22 +78,26 @@ impl Overlay {
         canvas
     }
 
-    /// Draws as [`Overlay::draw`] and writes a PNG.
+    /// Draws as [`Overlay::draw`] and writes a PNG, whole or not at all ([`replace_file_quickly`]).
     ///
     /// # Errors
     /// [`ErrorKind::Io`](panelqc::ErrorKind::Io) when the file cannot be written.
     pub fn save(&self, frame: &Frame, index: usize, report: &PanelReport, path: &Path) -> Result<()> {
-        self.draw(frame, index, report).save_with_format(path, image::ImageFormat::Png).map_err(|e| {
-            let source = match e {
+        let picture = self.draw(frame, index, report);
+        replace_file_quickly(path, |file| {
+            let mut out = BufWriter::new(file);
+            picture.write_to(&mut out, image::ImageFormat::Png).map_err(|e| match e {
                 image::ImageError::IoError(e) => e,
-                other => std::io::Error::other(other),
-            };
-            Error::io("writing", path)(source)
+                other => io::Error::other(other),
+            })?;
+            out.flush()
         })
     }
 
     fn outline(&self, canvas: &mut RgbImage, defect: &Defect, top: u32, line: i64, colour: Rgb<u8>) {
-        if let Some(mask) = &defect.mask {
+        // The runs of a mask of another image, which can be of any size, have no place here.
+        let (width, height) = (canvas.width(), canvas.height() - top);
+        if let Some(mask) = defect.mask.as_ref().filter(|mask| mask.size() == Size::new(width, height)) {
             for (x, y, length) in mask.runs() {
                 for y in y..y + length {
                     if let Some(pixel) = canvas.get_pixel_mut_checked(x, y + top) {

@@ -49,6 +49,13 @@ fn a_line_that_cannot_be_read_is_named_with_its_field_and_the_next_one_comes() {
         (r#""width":8"#, r#""width":-8"#, "`width`: invalid value"),
         (r#""confidence":0.9"#, r#""confidence":1.5"#, "`defects`: expected a confidence from 0 to 1, found 1.5"),
         (r#""mask":null"#, r#""mask":{"size":[6,8],"counts":"9"}"#, "`defects`: expected run lengths of COCO"),
+        (r#""mask":null"#, r#""mask":{"size":[0,48],"counts":"0"}"#, "a mask of its frame, 8 x 6, found one of 48 x 0"),
+        (
+            r#""mask":null"#,
+            r#""mask":{"size":[1,4294967295],"counts":"0oooooo3"}"#,
+            "a mask of its frame, 8 x 6, found",
+        ),
+        (r#""width":8"#, r#""width":0"#, "`frames`: expected at least one pixel, found a frame of 0 x 6"),
         (r#""mask":null"#, r#""mask":null,"frame":5000"#, "`frames`: expected at least 5001 of them, found 4096"),
         (r#""model":"m","#, "", "`trace`: missing field `model`"),
         (r#""image":"i""#, r#""image":"i","provider":"gpu""#, "`trace`: provider: expected one of cpu"),
@@ -107,10 +114,12 @@ fn trace() -> impl Strategy<Value = Trace> {
     )
 }
 
-fn defect(frames: usize) -> impl Strategy<Value = Defect> {
+fn defect(frames: &[FrameInfo]) -> impl Strategy<Value = Defect> + use<> {
+    let sizes: Vec<Size> = frames.iter().map(|frame| frame.size).collect();
+    let frames = sizes.len();
     let number = || any::<f32>().prop_filter("finite", |value| value.is_finite());
     let confidence = || (0f32..=1.0).prop_filter_map("0 to 1", Confidence::new);
-    let mask = proptest::collection::vec(any::<bool>(), 15);
+    let mask = proptest::collection::vec(any::<bool>(), 64);
     (
         (text(), confidence(), proptest::option::of(confidence()), proptest::array::uniform4(number())),
         (any::<u64>(), proptest::option::of(0f64..1e12), proptest::option::of(mask)),
@@ -119,11 +128,11 @@ fn defect(frames: usize) -> impl Strategy<Value = Defect> {
             proptest::option::of(0..frames),
         ),
     )
-        .prop_map(|((kind, confidence, mean, bbox), (area_px, area_mm2, bits), (corners, frame))| Defect {
+        .prop_map(move |((kind, confidence, mean, bbox), (area_px, area_mm2, bits), (corners, frame))| Defect {
             mean_confidence: mean,
             area_px,
             area_mm2,
-            mask: bits.map(|bits| Mask::from_fn(Size::new(3, 5), |x, y| bits[(y * 3 + x) as usize])),
+            mask: bits.map(|bits| Mask::from_fn(sizes[frame.unwrap_or(0)], |x, y| bits[(y * 8 + x) as usize])),
             corners,
             frame,
             ..Defect::new(Kind::new(kind), confidence, PixelBox::from(bbox))
@@ -135,7 +144,7 @@ fn record() -> impl Strategy<Value = PanelRecord> {
     let verdict = prop_oneof![Just(Verdict::Pass), Just(Verdict::Review), Just(Verdict::Fail)];
     let inspected = proptest::collection::vec(frame(), 1..4).prop_flat_map(move |frames| {
         let reasons = proptest::collection::vec(text(), 0..3);
-        let defects = proptest::collection::vec(defect(frames.len()), 0..3);
+        let defects = proptest::collection::vec(defect(&frames), 0..3);
         let all = (text(), verdict.clone(), reasons, defects, 0f32..=1.0, (ms(), ms(), ms(), ms()), tags(), trace());
         all.prop_map(move |(panel, verdict, reasons, defects, score, ms, tags, trace)| {
             let first = frames[0].clone();

@@ -70,6 +70,7 @@ fn run() -> Result<(), Failure> {
     let measured = Fixture::measured(&root, &pictures, pictures.join("measured.html"))?;
     page.open(&measured)?;
     page.expect("document.querySelectorAll('#charts svg').length", 4)?;
+    page.expect(DOT_ON_CURVE, true)?;
     page.expect("[...document.querySelectorAll('#charts svg path.kind-line')].every((p) => !p.getAttribute('d').includes('NaN'))", true)?;
     page.expect("byId('guarantee').textContent.includes('at most 1 % of defective panels pass (0 of 341')", true)?;
     page.quiet()?;
@@ -213,8 +214,13 @@ fn filters(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
     // And the figures are those of the labels.
     let missed = count(fixture, |(r, l, _)| l.as_ref().is_some_and(|l| l.defective) && r.verdict() == Verdict::Pass);
     page.expect("rates.miss.count", missed)?;
-    page.expect("rates.miss.of", count(fixture, |(_, l, _)| l.as_ref().is_some_and(|l| l.defective)))
+    page.expect("rates.miss.of", count(fixture, |(_, l, _)| l.as_ref().is_some_and(|l| l.defective)))?;
+    // The policy decides the panels that are the most certain: its dot lies on the curve.
+    page.expect(DOT_ON_CURVE, true)
 }
+
+const DOT_ON_CURVE: &str = "(({ of, value }) => riskCurve().some(([x, y]) => \
+     Math.hypot(x - of / labelled.length, y - 1 + value) < 1e-9))(rates.decided_right)";
 
 fn sorting(page: &Page, fixture: &Fixture) -> Result<(), Failure> {
     let order = |by: &str| -> Result<Vec<String>, Failure> {

@@ -96,19 +96,23 @@ function histogram() {
     limits.fail === null ? null : "Dashed: the policy's lowest limits. Good panels to the right of them cost work; defective panels to the left slip through.");
 }
 
+/// [coverage, risk] of the labelled panels when the most certain ones are decided, by the middle of the limits.
+function riskCurve() {
+  const sorted = labelled.filter((panel) => panel.score !== null).sort((a, b) => b.certainty - a.certainty);
+  const points = [];
+  let wrong = 0;
+  sorted.forEach((panel, i) => {
+    wrong += panel.label.defective !== panel.score >= TURN;
+    // Panels of the same certainty are decided together.
+    if (i + 1 === sorted.length || sorted[i + 1].certainty < panel.certainty) points.push([(i + 1) / labelled.length, wrong / (i + 1)]);
+  });
+  return points;
+}
+
 function riskCoverage() {
-  let points = evaluation.risk_coverage && evaluation.risk_coverage.points.map((p) => [p.coverage, p.risk]);
-  if (!points || points.length < 2) {
-    const sorted = labelled.filter((panel) => panel.score !== null).sort((a, b) => b.certainty - a.certainty);
-    if (sorted.length < 2) return null;
-    let wrong = 0;
-    points = [];
-    sorted.forEach((panel, i) => {
-      wrong += panel.label.defective !== panel.score >= TURN;
-      // Panels of the same certainty are decided together.
-      if (i + 1 === sorted.length || sorted[i + 1].certainty < panel.certainty) points.push([(i + 1) / labelled.length, wrong / (i + 1)]);
-    });
-  }
+  // Not the evaluation's curve: its centre is the model's own limit, and the policy's dot would lie beside it.
+  const points = riskCurve();
+  if (points.length < 2) return null;
   const now = rates.decided_right && rates.decided_right.of > 0
     ? [rates.decided_right.of / (labelled.length || panels.length), 1 - rates.decided_right.value] : null;
   const high = Math.min(1, Math.max(0.02, ...points.map((p) => p[1]), now ? now[1] : 0) * 1.15);

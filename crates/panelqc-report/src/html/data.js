@@ -44,9 +44,9 @@ function percentiles(times) {
 const evaluation = report.evaluation || {};
 const limits = { review: report.review_limit, fail: report.fail_limit };
 /// The score on which opinions turn: half-way between the limits.
-const TURN = limits.fail === null ? report.confidence || 0.5 : Math.min(0.999, (limits.review + limits.fail) / 2 || 0.001);
-/// How far a score is from the turn, 0 to 1.
-const certainty = (score) => (score >= TURN ? (score - TURN) / (1 - TURN) : (TURN - score) / TURN);
+const TURN = limits.fail === null ? report.confidence || 0.5 : (limits.review + limits.fail) / 2;
+/// How far a score is from the turn: those that the limits decide are as far as the limits, or further.
+const certainty = (score) => Math.abs(score - TURN);
 
 const STAGES = ["decode", "preprocess", "infer", "postprocess"];
 const panels = report.panels.map((panel, index) => {

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use base64::prelude::{BASE64_STANDARD, Engine};
-use panelqc::{Error, Guarantee, Kind, Limits, OutputConfig, PanelRecord, PixelBox, Policy, Result};
+use panelqc::{Error, Guarantee, Kind, Limits, OutputConfig, PanelRecord, PixelBox, Policy, Result, replace_file};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -207,14 +207,12 @@ impl HtmlReport {
         out.flush()
     }
 
-    /// Writes the page into a file.
+    /// Writes the page into a file, whole or not at all ([`replace_file`]).
     ///
     /// # Errors
     /// [`ErrorKind::Io`](panelqc::ErrorKind::Io) when it cannot be written.
     pub fn save(self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let file = std::fs::File::create(path).map_err(Error::io("writing", path))?;
-        self.finish(io::BufWriter::new(file)).map_err(Error::io("writing", path))
+        replace_file(path, |file| self.finish(io::BufWriter::new(file)))
     }
 
     /// The hashes are those of the whole page but for the image's.
