@@ -83,5 +83,5 @@ pub use judge::{
 };
 pub use model::{GoldenConfig, Manifest, Model, ModelInfo, ModelOptions, Precision};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
-pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, Step, White};
+pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, SizeOrder, Step, White};
 pub use {image, ndarray};

@@ -427,7 +427,7 @@ fn weights_beside_the_graph_are_part_of_the_model() {
     assert_ne!(hash(folder.path()), before);
     fs::remove_file(&weights).unwrap();
     let missing = Model::load(folder.path()).unwrap_err().to_string();
-    assert!(missing.contains("expected an ONNX graph that ONNX Runtime can load"), "{missing}");
+    assert!(missing.contains("expected files of the package that can be read"), "{missing}");
 }
 
 #[test]

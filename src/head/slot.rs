@@ -70,6 +70,11 @@ impl<'a> Slot<'a> {
         Error::output(output, expected, format!("{found:?}"))
     }
 
+    /// The error for numbers other than its format's.
+    pub(super) fn unusual(&self, output: usize, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::output(self.outputs.name(output).to_owned(), expected, found)
+    }
+
     /// The error for a non-finite value.
     pub(super) fn not_finite(&self, output: usize, value: f32, place: impl fmt::Display) -> Error {
         let output = self.outputs.name(output).to_owned();

@@ -8,6 +8,7 @@ use panelqc::{Frame, Panel, PanelReport, PixelFormat, Size, Timings};
 pub(crate) use program::Program;
 pub(crate) use render::{board, cell};
 
+pub(crate) mod onnx;
 mod program;
 mod render;
 

@@ -13,7 +13,19 @@ fn every_head_holds() {
         let whole = |v: &mut f32| *v = (v.abs() % 2.0).floor();
         numbers[0].iter_mut().skip(5).step_by(shapes[0][2]).for_each(whole);
     };
-    let cases: [(&str, Task, &[&[usize]]); 19] = [
+    let detections = |_: &[Vec<usize>], numbers: &mut [Vec<f32>]| {
+        numbers[1].iter_mut().for_each(|v| *v = (v.abs() % 2.0).floor());
+        numbers[3].fill(5.0);
+    };
+    let whole = |_: &[Vec<usize>], numbers: &mut [Vec<f32>]| {
+        numbers[0].iter_mut().for_each(|v| *v = (v.abs() % 2.0).floor());
+    };
+    // Offsets within a few cells, and logarithms of a few cells.
+    let cells = |shapes: &[Vec<usize>], numbers: &mut [Vec<f32>]| {
+        let rows = numbers[0].chunks_mut(shapes[0][2]);
+        rows.for_each(|row| row[..4].iter_mut().filter(|v| v.is_finite()).for_each(|v| *v %= 1.0));
+    };
+    let cases: [(&str, Task, &[&[usize]]); 27] = [
         ("scores", Task::Classify, &[&[2, 2], &[2, 2, 3, 4]]),
         ("grid", Task::Detect, &[&[2, 2, 3, 4], &[2, 4, 3, 4]]),
         ("yolo", Task::Detect, &[&[2, 6, 9]]),
@@ -22,6 +34,15 @@ fn every_head_holds() {
         ("yolo", Task::Instance, &[&[2, 9, 5], &[2, 3, 6, 8]]),
         ("yolo-v5", Task::Detect, &[&[2, 9, 7]]),
         ("yolo-v5", Task::Instance, &[&[2, 5, 10], &[2, 3, 4, 4]]),
+        // An input of 32x24: 4 * 3 cells of 8 pixels, 2 * 2 of 16 or parts of them, 1 of 32.
+        ("yolox", Task::Detect, &[&[2, 17, 7]]),
+        ("yolo-nas", Task::Detect, &[&[2, 9, 4], &[2, 9, 2]]),
+        ("detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2, 1]]),
+        ("detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2]]),
+        ("tf-detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2]]),
+        ("class-map", Task::Segment, &[&[2, 4, 5]]),
+        ("class-map", Task::Segment, &[&[2, 1, 4, 5]]),
+        ("class-map", Task::Segment, &[&[4, 5]]),
         ("yolo-obb", Task::Detect, &[&[2, 7, 9]]),
         ("end2end", Task::Detect, &[&[2, 9, 6]]),
         ("end2end", Task::Instance, &[&[2, 5, 9], &[2, 3, 4, 4]]),
@@ -45,12 +66,15 @@ fn every_head_holds() {
                 "grid" => &["scores", "boxes"],
                 "boxes" => &["boxes", "labels", "scores", "masks"],
                 "detr" => &["logits", "pred_boxes"],
+                "yolo-nas" => &["pred_boxes", "pred_scores"],
+                "detections" => &["boxes", "labels", "scores", "num_dets"],
+                "tf-detections" => &["detection_boxes", "detection_classes", "detection_scores", "num_detections"],
                 _ => &["first", "second"],
             };
             output.cam = (format == "scores").then(|| "cam".to_owned());
             let port = |(name, shape): (&&str, &&[usize])| Port {
                 name: (*name).to_owned(),
-                element: if *name == "labels" { "i64" } else { "f32" }.to_owned(),
+                element: if *name == "labels" || format == "class-map" { "i64" } else { "f32" }.to_owned(),
                 shape: shape.iter().map(|&side| Some(side)).collect(),
             };
             let outputs = names.iter().zip(shapes).map(port).collect();
@@ -60,6 +84,11 @@ fn every_head_holds() {
             let case = match format {
                 "boxes" => case.with_whole_numbers(vec![1]).with_mended(labels),
                 "end2end" | "end2end-obb" | "rtdetr" => case.with_mended(kinds),
+                // Nine rows are one for each cell of some smaller input.
+                "yolo-v5" => case.with_fixed_size(),
+                "yolox" => case.with_fixed_size().with_mended(cells),
+                "detections" | "tf-detections" => case.with_whole_numbers(vec![1, 3]).with_mended(detections),
+                "class-map" => case.with_whole_numbers(vec![0]).with_mended(whole),
                 _ => case,
             };
             check(&case).unwrap_or_else(|problem| panic!("{format} {shapes:?} {activation:?}: {problem}"));

@@ -11,7 +11,7 @@ use ndarray::{ArrayView2, Axis, Slice};
 
 use super::prototypes::Weighted;
 use crate::defect::Kind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{PixelBox, Placement};
 use crate::head::proposals::{Candidate, HeadScratch, Proposals};
 use crate::head::scan;
@@ -44,6 +44,12 @@ pub(super) trait Form: fmt::Debug + Send + Sync + 'static {
     fn bbox(sides: [f32; 4], _placement: &Placement) -> PixelBox {
         let [x, y, w, h] = sides;
         PixelBox::new(x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0)
+    }
+
+    /// The box in model pixels of a proposal of the table. Default: what [`bbox`](Self::bbox) makes of its first four
+    /// numbers.
+    fn place(table: &Table<'_>, row: usize, placement: &Placement) -> Result<PixelBox> {
+        Ok(Self::bbox([0, 1, 2, 3].map(|i| table.numbers[[row, i]]), placement))
     }
 
     /// The place of the angle among a proposal's numbers, for a form of turned boxes.
@@ -102,7 +108,7 @@ impl<F: Form> Head for Rows<F> {
             let Some(floor) = context.floors()[kind] else { continue };
             *score = score.max(confidence);
             if confidence >= floor {
-                let bbox = F::bbox([0, 1, 2, 3].map(|i| table.numbers[[row, i]]), placement);
+                let bbox = F::place(&table, row, placement)?;
                 let rank = if F::SUPPRESSION == Suppression::InGraph { row } else { kind * best.len() + row };
                 candidates.push(Candidate {
                     view,
@@ -167,6 +173,22 @@ impl<'a> Table<'a> {
         let kind_by_kind = columns.reversed_axes();
         scan::highest(slice(&kind_by_kind)?, kind_by_kind.ncols(), best, kinds);
         Ok(())
+    }
+
+    /// For forms with objectness as number 4 and the kinds from number 5 on: the highest product for each proposal.
+    pub(super) fn weighed_kinds(&self, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) {
+        for row in self.numbers.rows() {
+            let probabilities = row.iter().skip(5).take(context.kinds()).zip(0..);
+            let first = (f32::NEG_INFINITY, 0);
+            let highest = probabilities.fold(first, |best, (&p, kind)| if p > best.0 { (p, kind) } else { best });
+            best.push(highest.0 * row[4]);
+            kinds.push(highest.1);
+        }
+    }
+
+    /// The error for the numbers of a box that are not those of the form.
+    pub(super) fn unlikely(&self, expected: &str, sides: [f32; 4]) -> Error {
+        self.slot.unusual(self.output, expected, format!("{sides:?}"))
     }
 
     /// For forms with confidence and number of the kind as numbers 4 and 5.
