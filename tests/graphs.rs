@@ -187,7 +187,7 @@ fn a_graph_that_expands_is_refused() {
     for (what, grow) in grown {
         let folder = package(weighted(|graph| ones(grow(graph))).bytes(), &[]);
         let message = refusal(folder.path());
-        assert!(message.contains("values of at most 2 GiB") && message.contains("`z` f32["), "{what}: {message}");
+        assert!(message.contains("values of at most 4 GiB") && message.contains("`z` f32["), "{what}: {message}");
     }
     // A tensor of the file itself that says more than it holds.
     let folder = package(weighted(|graph| graph.tensor("w", F32, &[1 << 40, 2], &[])).bytes(), &[]);

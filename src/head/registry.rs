@@ -161,8 +161,8 @@ fn without_tensors(signature: &Signature) -> Option<Mismatch> {
     let port = signature.outputs.iter().find(|port| !port.is_tensor() || port.element == "String")?;
     let how = match port.element.contains("Map<") {
         true => {
-            ", which the operator `ZipMap` makes: export without it (skl2onnx: `options={\"zipmap\": False}`), or cut the \
-             graph off before it (`onnx.utils.extract_model`)"
+            ", which the operator `ZipMap` makes: export without it (skl2onnx: `options={\"zipmap\": False}`), or cut \
+             the graph off before it (`onnx.utils.extract_model`)"
         }
         false => ": export the numbers alone",
     };

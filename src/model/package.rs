@@ -164,8 +164,8 @@ impl Model {
         &self.manifest
     }
 
-    /// SHA-256, in hexadecimal, of the graph's file followed by the files beside it that it reads, in the order of their
-    /// names; where there are several, followed by the lengths of all but the last (8 bytes each, lowest first).
+    /// SHA-256, in hexadecimal, of the graph's file followed by the files beside it that it reads, in the order of
+    /// their names; where there are several, followed by the lengths of all but the last (8 bytes each, lowest first).
     pub fn sha256(&self) -> &Arc<str> {
         &self.sha256
     }

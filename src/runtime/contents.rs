@@ -7,7 +7,7 @@ use super::signature::Mismatch;
 use super::wire::Fields;
 
 /// Most bytes of one tensor: as many as a file of Protocol Buffers can hold.
-pub(super) const LARGEST: u64 = 1 << 31;
+const LARGEST: u64 = 1 << 31;
 
 /// Levels of messages inside of one another that Protocol Buffers reads.
 const DEEPEST: usize = 100;
@@ -170,10 +170,10 @@ fn sparse_tensor(fields: Fields<'_>) -> Result<(), Mismatch> {
 }
 
 fn held(dims: &[i64], element: u64) -> Result<(), Mismatch> {
-    let sides = dims.iter().map(|&dim| u64::try_from(dim).ok());
+    let mut sides = dims.iter().map(|&dim| u64::try_from(dim).ok());
     let bytes = match dims.contains(&0) {
         true => Some(0),
-        false => sides.fold(Some(element), |bytes, side| bytes?.checked_mul(side?)),
+        false => sides.try_fold(element, |bytes: u64, side| bytes.checked_mul(side?)),
     };
     if bytes.is_some_and(|bytes| bytes <= LARGEST) {
         return Ok(());
@@ -198,4 +198,118 @@ fn refused(found: String) -> Mismatch {
 
 fn damaged() -> Mismatch {
     refused("a damaged one: a part of it is no message of Protocol Buffers".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::{push, push_number, push_text};
+    use super::*;
+
+    /// A message with one field that holds another.
+    fn holding(number: u32, content: &[u8]) -> Vec<u8> {
+        let mut message = Vec::new();
+        push(&mut message, number, content);
+        message
+    }
+
+    fn entry(key: &str, value: &[u8]) -> Vec<u8> {
+        let mut entry = holding(1, key.as_bytes());
+        push(&mut entry, 2, value);
+        holding(number::EXTERNAL_DATA, &entry)
+    }
+
+    /// A tensor in a file.
+    fn outside(file: &str) -> Vec<u8> {
+        [entry("offset", b"0"), entry("location", file.as_bytes())].concat()
+    }
+
+    fn model(graph: &[u8]) -> Vec<u8> {
+        holding(number::GRAPH, graph)
+    }
+
+    fn files(model: &[u8]) -> Vec<String> {
+        external_files(model).unwrap().into_iter().collect()
+    }
+
+    #[test]
+    fn files_are_found_wherever_a_tensor_can_lie() {
+        let node = |attribute: &[u8]| holding(number::NODE, &holding(5, attribute));
+        let sparse = [holding(1, &outside("values")), holding(2, &outside("indices"))].concat();
+        let initializer = |file: &str| holding(number::INITIALIZER, &outside(file));
+        let branch = node(&holding(6, &[initializer("branch"), node(&holding(11, &initializer("deep")))].concat()));
+        for (graph, want) in [
+            (initializer("initializer"), vec!["initializer"]),
+            (holding(15, &sparse), vec!["indices", "values"]),
+            (node(&holding(5, &outside("constant"))), vec!["constant"]),
+            (node(&holding(10, &outside("one of several"))), vec!["one of several"]),
+            (node(&holding(22, &sparse)), vec!["indices", "values"]),
+            (branch, vec!["branch", "deep"]),
+        ] {
+            assert_eq!(files(&model(&graph)), want);
+        }
+        let function = holding(25, &holding(7, &holding(5, &holding(5, &outside("function")))));
+        let training = holding(20, &holding(1, &initializer("training")));
+        let whole = [model(&initializer("a")), function, training].concat();
+        assert_eq!(files(&whole), ["a", "function", "training"]);
+        // The parts of a message that is written twice are one message.
+        let halves = [holding(5, &entry("location", b"first")), holding(5, &entry("length", b"8"))].concat();
+        assert_eq!(files(&model(&node(&halves))), ["first"]);
+    }
+
+    #[test]
+    fn what_no_file_can_mean_is_refused() {
+        let problem = |graph: &[u8]| external_files(&model(graph)).unwrap_err().found;
+        let tensor = |content: &[u8]| holding(number::INITIALIZER, content);
+        let sized = |dims: &[i64], element: i64| {
+            let mut tensor = Vec::new();
+            dims.iter().for_each(|&dim| push_number(&mut tensor, 1, dim));
+            push_number(&mut tensor, 2, element);
+            push_text(&mut tensor, 8, "w");
+            tensor
+        };
+        assert!(problem(&tensor(&entry("location", b"\xff"))).contains("UTF-8"));
+        assert!(problem(&tensor(&entry("location", b"*/_ORT_MEM_ADDR_/*"))).contains("an address in memory"));
+        assert!(problem(&tensor(&[0x0a, 9])).contains("damaged"));
+        for dims in [&[1 << 31][..], &[1 << 62, 1 << 62], &[-1], &[1 << 20, 1 << 20]] {
+            assert!(problem(&tensor(&sized(dims, 1))).contains("more than the 2 GiB"), "{dims:?}");
+        }
+        assert!(
+            problem(&holding(15, &{
+                let mut sparse = Vec::new();
+                push_number(&mut sparse, 3, 1 << 40);
+                sparse
+            }))
+            .contains("more than the 2 GiB")
+        );
+        for (dims, element) in [(&[1 << 29][..], 1), (&[1 << 31], 2), (&[0, 1 << 62], 1), (&[], 1)] {
+            assert_eq!(files(&model(&tensor(&sized(dims, element)))), Vec::<String>::new(), "{dims:?}");
+        }
+        let mut nested = tensor(&outside("deep"));
+        for _ in 0..40 {
+            nested = holding(number::NODE, &holding(5, &holding(6, &nested)));
+        }
+        assert!(problem(&nested).contains("more than 100 messages"));
+    }
+
+    #[test]
+    fn operators_of_others_are_told() {
+        let node = |operator: &str, domain: &str| {
+            let mut node = Vec::new();
+            push_text(&mut node, 4, operator);
+            push_text(&mut node, 7, domain);
+            holding(number::NODE, &node)
+        };
+        let graph = [
+            node("Conv", ""),
+            node("FusedConv", "com.microsoft"),
+            node("ZipMap", "ai.onnx.ml"),
+            node("EfficientNMS_TRT", ""),
+            node("grid_sampler", "mmdeploy"),
+            node("Own", "mine"),
+        ];
+        let own = holding(25, &[holding(1, b"Own"), holding(10, b"mine")].concat());
+        let found = foreign_operators(&[model(&graph.concat()), own].concat());
+        let named = |domain: &str, operator: &str| (domain.to_owned(), operator.to_owned());
+        assert_eq!(Vec::from_iter(found), [named("", "EfficientNMS_TRT"), named("mmdeploy", "grid_sampler")]);
+    }
 }

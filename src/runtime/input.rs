@@ -29,6 +29,8 @@ struct Sizes {
     order: SizeOrder,
     /// Whether it comes before the image.
     first: bool,
+    /// The batch that it is fixed to.
+    batch: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,9 +127,9 @@ impl InputForm {
         }
         let batch = if batched { port.shape[0] } else { Some(1) };
         // Where only the sizes are of a fixed batch, so is the image.
-        let batch = match (batch, sizes) {
-            (None, Some((_, batch))) => batch,
-            (Some(own), Some((_, Some(other)))) if own != other => {
+        let batch = match (batch, sizes.and_then(|sizes| sizes.batch)) {
+            (None, other) => other,
+            (Some(own), Some(other)) if own != other => {
                 return Err(Mismatch::new("two inputs of one batch", list(&signature.inputs)));
             }
             (batch, _) => batch,
@@ -135,7 +137,7 @@ impl InputForm {
         if batch == Some(0) {
             return Err(Mismatch::new("a batch of at least 1", list(&signature.inputs)));
         }
-        Ok(InputForm { element, channels_last, batch, batched, sizes: sizes.map(|(sizes, _)| sizes) })
+        Ok(InputForm { element, channels_last, batch, batched, sizes })
     }
 
     /// The batch that the graph is fixed to; `None` when the axis is dynamic.
@@ -193,11 +195,8 @@ impl InputForm {
 }
 
 impl Sizes {
-    /// The image's input and the one of sizes, with the batch that it is fixed to.
-    fn find(
-        order: Option<SizeOrder>,
-        signature: &Signature,
-    ) -> Result<(&Port, Option<(Self, Option<usize>)>), Mismatch> {
+    /// The image's input and the one of sizes.
+    fn find(order: Option<SizeOrder>, signature: &Signature) -> Result<(&Port, Option<Self>), Mismatch> {
         let refused = |expected: &str| Mismatch::new(expected, list(&signature.inputs));
         let several = "a graph with one input, or with a second one `orig_target_sizes` [N, 2] for the size of the first \
                        (one of another name: `target_sizes` in [input] says the order of width and height)";
@@ -221,7 +220,7 @@ impl Sizes {
         if !other.fits(&[None, Some(2)]) {
             return Err(refused("a second input [N, 2] for sizes"));
         }
-        Ok((image, Some((Sizes { element, order, first }, other.shape[0]))))
+        Ok((image, Some(Sizes { element, order, first, batch: other.shape[0] })))
     }
 
     /// The size of the input for each frame of the batch.

@@ -4,19 +4,21 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::contents::LARGEST;
 use super::onnx::{Node, Value, number, tensor_head};
 use super::options::GraphOptions;
 use super::session::{self, Optimise};
 use super::signature::{Mismatch, Port, Signature};
 use super::wire::{Fields, fields, push, push_number};
 
+/// Most bytes of one value. Maps of 64 channels at 4096x4096 pixels are as large.
+const LARGEST: u64 = 1 << 32;
+
 /// Tensors of more bytes do not decide shapes. They become inputs, so that no weight is copied.
 const WEIGHT: usize = 4096;
 
-/// Refuses a graph one of whose values is larger than a file could hold, as far as its shape can be told from the graph
-/// alone: ONNX Runtime tells the shapes of all values once each is an output. A dimension that only a frame decides
-/// counts as 1.
+/// Refuses a graph with a value of more than [`LARGEST`] bytes, as far as its shape can be told from the graph alone:
+/// ONNX Runtime tells the shapes of all values once each is an output. A dimension that only a frame decides counts as
+/// 1.
 ///
 /// Values in graphs inside of nodes, and those whose shape follows from computed numbers, are not seen.
 pub(super) fn check(model: &[u8], path: &Path) -> Result<(), Mismatch> {
