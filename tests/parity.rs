@@ -437,6 +437,14 @@ fn detr_detections_are_the_exporters() {
     }
 }
 
+/// Where the exporter's package does not install beside the others, its rule in numpy decides.
+#[test]
+fn detections_follow_the_rules_of_their_repositories() {
+    for name in ["yolox", "yolo-nas", "rt-detr-own", "tf-detections", "class-map"] {
+        Case::open(name).defects();
+    }
+}
+
 /// Limits are the manifest's and the policy's, also after the export, and each kind may have its own.
 #[test]
 fn limits_stay_editable() {

@@ -18,8 +18,12 @@ use crate::head::surface::{Blob, Rows, Tap};
 use crate::head::{Context, Decoded, Format, Head, HeadFormat, Mismatch, Search, Slot, Task};
 use crate::runtime::Port;
 
-pub(super) const FORMAT: HeadFormat =
-    HeadFormat::new("class-map", &[Task::Segment], find).guessed().with_kinds(|_| numbered(2));
+pub(super) const FORMAT: HeadFormat = HeadFormat::new("class-map", &[Task::Segment], find).guessed().with_kinds(
+    |signature| match &signature.outputs[..] {
+        [port] if whole(port) => numbered(2),
+        _ => None,
+    },
+);
 
 impl Format {
     /// `class-map`: semantic segmentation with `ArgMax` in the graph: the number of a kind for each pixel, `[B, h, w]`,
