@@ -36,7 +36,7 @@ pub struct Preprocess {
     /// always widen, and `false` beside them is refused.
     #[serde(default = "yes")]
     pub antialias: bool,
-    /// Gray value around a letterboxed frame, 0 to 255. Default 114.
+    /// Gray value beside a frame with fit `letterbox` or `corner`, 0 to 255. Default 114.
     #[serde(default = "gray")]
     pub pad: u8,
     /// Factor for pixels of 0 to 255. Default 1/255.

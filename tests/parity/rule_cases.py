@@ -11,7 +11,8 @@ The graphs are written here, in the form that the exporters give theirs, with ra
 rule of the repository, written anew in numpy: YOLOX's `demo_postprocess` and `multiclass_nms` (each kind by itself),
 `PPYoloEPostPredictionCallback` of super-gradients, `RTDETRPostProcessor`, the detections of the Object Detection API,
 and `semantic/predict.py` of Ultralytics, whose nearest cell is measured here at the centres of pixels. Pictures are
-resized as Pillow does. Seeds are tried in order until no result hangs on the last digits.
+resized as Pillow does; boxes come back by the size that a picture was resized to, where YOLOX takes the ratio before it
+rounds. Seeds are tried in order until no result hangs on the last digits.
 """
 
 import numpy as np
@@ -234,8 +235,13 @@ def find(path, rule):
     """The defects of each picture, and the smallest margin."""
     run, images, margin = record.session(path), {}, 1.0
     for name, picture in record.pictures().items():
-        small = np.asarray(picture.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR), np.float32) / 255
-        fed = {"images": small.transpose(2, 0, 1)[None]}
+        # YOLOX keeps the proportions and pads at the right and bottom; the others are fed the whole picture, stretched.
+        ratio = min(WIDTH / picture.width, HEIGHT / picture.height)
+        corner = int(picture.width * ratio), int(picture.height * ratio)
+        width, height = corner if path.parent.name == "yolox" else (WIDTH, HEIGHT)
+        small = np.full((HEIGHT, WIDTH, 3), 114, np.float32)
+        small[:height, :width] = picture.resize((width, height), Image.Resampling.BILINEAR)
+        fed = {"images": small.transpose(2, 0, 1)[None] / np.float32(255)}
         if len(run.get_inputs()) > 1:
             fed["orig_target_sizes"] = np.array([[WIDTH, HEIGHT]], np.int64)
         outputs = run.run(None, fed)
@@ -244,7 +250,7 @@ def find(path, rule):
         else:
             found, near = rule(outputs)
             margin = min(margin, near)
-            scale = np.array([picture.width / WIDTH, picture.height / HEIGHT] * 2)
+            scale = np.array([picture.width / width, picture.height / height] * 2)
             found.sort(key=lambda f: -f[1])
             entries = [record.defect(KINDS[k], s, b * scale) for k, s, b in found]
         images[name] = {"defects": entries}
