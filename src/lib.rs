@@ -87,5 +87,5 @@ pub use model::{GoldenConfig, Manifest, Model, ModelInfo, ModelOptions, Precisio
 pub use printable::{printable, printable_json};
 pub use replace::{replace_file, replace_file_quickly};
 pub use runtime::{GraphOptions, Mismatch, Outputs, Port, Provider, RuntimeInfo, Signature, init_runtime};
-pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, Step, White};
+pub use tensor::{Batch, Channels, Fit, Kernel, Preprocess, SizeOrder, Step, White};
 pub use {image, ndarray};

@@ -36,6 +36,7 @@ pub struct Case {
     output: OutputConfig,
     shapes: Vec<Vec<usize>>,
     whole: Vec<usize>,
+    fixed: bool,
     mend: fn(&[Vec<usize>], &mut [Vec<f32>]),
     detection: Option<WriteDetection>,
 }
@@ -60,13 +61,20 @@ impl Case {
     /// A head, the `[output]` table that it was made for, and the shapes of the graph's outputs for a batch of two
     /// views.
     pub fn new(head: Arc<dyn Head>, output: OutputConfig, shapes: Vec<Vec<usize>>) -> Self {
-        Case { head, output, shapes, whole: Vec::new(), mend: |_, _| (), detection: None }
+        Case { head, output, shapes, whole: Vec::new(), fixed: false, mend: |_, _| (), detection: None }
     }
 
     /// The same with outputs that hold whole numbers in the graph, which cannot be non-finite.
     #[must_use]
     pub fn with_whole_numbers(mut self, outputs: Vec<usize>) -> Self {
         self.whole = outputs;
+        self
+    }
+
+    /// The same for outputs that only an input of 32 x 24 pixels has, not a smaller one.
+    #[must_use]
+    pub fn with_fixed_size(mut self) -> Self {
+        self.fixed = true;
         self
     }
 
@@ -143,11 +151,11 @@ impl Noise {
         }
     }
 
-    fn placement(&mut self) -> Placement {
+    fn placement(&mut self, fixed: bool) -> Placement {
         let fit = [Fit::Letterbox, Fit::Stretch, Fit::Crop][self.below(3) as usize];
         let mut input = Preprocess::new(Size::new(32, 24));
         input.fit = fit;
-        input.stride = (fit == Fit::Letterbox && self.below(2) == 0).then_some(8);
+        input.stride = (fit == Fit::Letterbox && self.below(2) == 0 && !fixed).then_some(8);
         input.placement(Size::new(1 + self.below(90), 1 + self.below(90)))
     }
 }
@@ -170,7 +178,7 @@ fn finite_outputs_give_defects_inside_the_frame(case: &Case) -> std::result::Res
     let mut used = Proposals::default();
     for seed in 1..=200 {
         let mut noise = Noise::seeded(seed);
-        let placement = noise.placement();
+        let placement = noise.placement(case.fixed);
         // Every other time probabilities alone, which have to be read.
         let wild = seed % 2 == 0;
         let numbers = case.numbers(&case.shapes, || if wild { noise.wild() } else { noise.next() });
@@ -228,7 +236,7 @@ fn views_of_a_batch_are_kept_apart(case: &Case) -> std::result::Result<(), Strin
     }
     let decoder = case.decoder();
     let mut noise = Noise(7);
-    let placement = noise.placement();
+    let placement = noise.placement(case.fixed);
     let one = case.numbers(&case.shapes, || noise.next());
     let mut two = one.clone();
     for (shape, numbers) in case.shapes.iter().zip(&mut two) {

@@ -91,6 +91,12 @@ impl Maps {
         (part.empty || mask.area() > 0).then_some(mask)
     }
 
+    /// Rows and columns of a layer, and its numbers.
+    pub(super) fn layer(&self, layer: usize) -> Option<((usize, usize), &[f32])> {
+        let layer = self.layers.get(layer)?;
+        Some((layer.cells, &self.numbers[layer.numbers.clone()]))
+    }
+
     /// Map number `plane` of one layer.
     pub(super) fn plane(&self, layer: usize, plane: usize) -> Option<Surface<'_>> {
         self.layers.get(layer)?.plane(&self.numbers, plane)

@@ -81,6 +81,10 @@ pub(super) struct HeadScratch {
     pub(super) ranked: Vec<(usize, usize, f32)>,
     pub(super) numbers: Vec<f32>,
     pub(super) enlarged: Vec<f32>,
+    /// The cell of each column of a view.
+    pub(super) columns: Vec<usize>,
+    /// Which kinds there are.
+    pub(super) seen: Vec<bool>,
     /// For each pixel, the kind that is highest.
     pub(super) winners: Vec<u16>,
     pub(super) surface: SurfaceScratch,

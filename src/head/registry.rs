@@ -144,7 +144,7 @@ pub(crate) fn find(
             let expected = format!("a format for task {} ({})", task.name(), all());
             return Err(Mismatch::new(expected, format!("`{}`", output.format)));
         };
-        return (format.find)(&search(false));
+        return (format.find)(&search(false)).map_err(|mismatch| without_tensors(signature).unwrap_or(mismatch));
     }
     let fits = |format: &&&HeadFormat| format.guessed && (format.find)(&search(true)).is_ok();
     let found: Vec<&HeadFormat> = known.iter().filter(fits).copied().collect();
@@ -157,13 +157,27 @@ pub(crate) fn find(
                 return (only.find)(&search(true));
             }
             let expected = format!("outputs of one of the formats {} with {} kinds", all(), output.kinds.len());
-            Err(Mismatch::new(expected, list(&signature.outputs)))
+            let unknown = || Mismatch::new(expected, list(&signature.outputs));
+            Err(without_tensors(signature).unwrap_or_else(unknown))
         }
         _ => Err(Mismatch::new(
             "[output] format, since the outputs do not tell it",
             format!("{}, which fit {}", list(&signature.outputs), names(found)),
         )),
     }
+}
+
+/// What is wrong with a graph that has an output that no format can read, since it is no tensor of numbers.
+fn without_tensors(signature: &Signature) -> Option<Mismatch> {
+    let port = signature.outputs.iter().find(|port| !port.is_tensor() || port.element == "String")?;
+    let how = match port.element.contains("Map<") {
+        true => {
+            ", which the operator `ZipMap` makes: export without it (skl2onnx: `options={\"zipmap\": False}`), or cut \
+             the graph off before it (`onnx.utils.extract_model`)"
+        }
+        false => ": export the numbers alone",
+    };
+    Some(Mismatch::new("outputs that are tensors of numbers", format!("{port}{how}")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::config::{OutputConfig, Task};
+use crate::geometry::Size;
 use crate::runtime::{Mismatch, Port, Signature, list};
 
 /// Looks for the outputs of a format among those of a graph, by the names that the manifest gives or else by element
@@ -7,16 +8,18 @@ use crate::runtime::{Mismatch, Port, Signature, list};
 pub struct Search<'a> {
     task: Task,
     output: &'a OutputConfig,
+    signature: &'a Signature,
     ports: &'a [Port],
     guessing: bool,
 }
 
-/// Element types that hold real numbers.
+/// Element types that hold real numbers, and whole ones.
 const REAL: [&str; 2] = ["f32", "f16"];
+const WHOLE: [&str; 6] = ["i64", "i32", "u8", "i8", "u16", "i16"];
 
 impl<'a> Search<'a> {
     pub(super) fn new(task: Task, output: &'a OutputConfig, signature: &'a Signature, guessing: bool) -> Self {
-        Search { task, output, ports: &signature.outputs, guessing }
+        Search { task, output, signature, ports: &signature.outputs, guessing }
     }
 
     /// The manifest's task.
@@ -37,6 +40,23 @@ impl<'a> Search<'a> {
     /// The graph's outputs.
     pub fn ports(&self) -> &'a [Port] {
         self.ports
+    }
+
+    /// Size of the graph's input of an image, where it is fixed.
+    pub(super) fn input_size(&self) -> Option<Size> {
+        let shape = &self.signature.image()?.shape;
+        let sides = shape[shape.len() - 3..].iter().map(|&side| u32::try_from(side?).ok());
+        let [first, middle, last] = sides.collect::<Vec<_>>()[..] else { return None };
+        // Channels are few, in front or behind.
+        let behind = last.is_some_and(|side| side <= 6) && first.is_none_or(|side| side > 6);
+        let (height, width) = if behind { (first?, middle?) } else { (middle?, last?) };
+        Some(Size::new(width, height))
+    }
+
+    /// The name of the only output that has this in its name.
+    pub(super) fn named(&self, part: &str) -> Option<&'a str> {
+        let mut names = self.ports.iter().map(|port| &*port.name).filter(|name| name.contains(part));
+        names.next().filter(|_| names.next().is_none())
     }
 
     /// Whether the format is to be detected from the shapes, which a dynamic dimension does not allow.
@@ -94,6 +114,11 @@ impl<'a> Search<'a> {
         }
         Ok(rows)
     }
+}
+
+/// Whether an output holds whole numbers.
+pub(super) fn whole(port: &Port) -> bool {
+    WHOLE.contains(&&*port.element)
 }
 
 /// Whether an output holds real numbers.

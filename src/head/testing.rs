@@ -14,7 +14,17 @@ pub(super) fn decode(
     tensors: &[(Vec<usize>, Vec<f32>)],
     (index, placement): (usize, &Placement),
 ) -> Result<Decoded> {
+    decode_with(Arc::new(head), output, tensors, (index, placement))
+}
+
+/// The same of a head that was made for a graph.
+pub(super) fn decode_with(
+    head: Arc<dyn Head>,
+    output: OutputConfig,
+    tensors: &[(Vec<usize>, Vec<f32>)],
+    (index, placement): (usize, &Placement),
+) -> Result<Decoded> {
     let named = (0..).map(|i| format!("output{i}")).zip(tensors.iter().cloned());
     let outputs = Outputs::from_tensors(named.map(|(name, (shape, data))| (name, shape, data)));
-    Decoder::new(Arc::new(head), Context::new(output)).decode(&outputs, index, placement, &mut Proposals::default())
+    Decoder::new(head, Context::new(output)).decode(&outputs, index, placement, &mut Proposals::default())
 }

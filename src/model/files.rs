@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::Manifest;
 use super::options::Precision;
 use crate::error::{Error, Result};
-use crate::hash::{sha256_hex, sha256_of};
+use crate::hash::{Hash, sha256_hex};
+use crate::runtime::external_files;
 use crate::tensor::Step;
 
 /// What a model package says, read without opening its graph and without ONNX Runtime: for work on results that exist
@@ -17,7 +19,8 @@ use crate::tensor::Step;
 pub struct ModelInfo {
     /// The manifest.
     pub manifest: Manifest,
-    /// SHA-256 of the graph's file, in hexadecimal, as [`Model::sha256`](crate::Model::sha256).
+    /// SHA-256 of the graph's file and of the files that it reads, in hexadecimal, as
+    /// [`Model::sha256`](crate::Model::sha256).
     pub sha256: Arc<str>,
     /// SHA-256 of the manifest's text, in hexadecimal, as
     /// [`Model::manifest_sha256`](crate::Model::manifest_sha256).
@@ -110,15 +113,40 @@ pub(super) fn step_files(
 ) -> Result<BTreeMap<String, String>> {
     let files = manifest.prepare.iter().flat_map(Step::files).map(|file| {
         let name = file.display().to_string();
-        let refused = |expected: &str| Error::model(manifest_path, expected, format!("a step with the file {name}"));
-        let folder = folder.ok_or_else(|| refused("steps without files, with a graph from memory"))?;
-        if !file.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(refused("a path inside the package, without `..`"));
-        }
-        let hash = sha256_hex(&read(&folder.join(file))?);
-        Ok((name, hash))
+        let Some(folder) = folder else {
+            let found = format!("a step with the file {name}");
+            return Err(Error::model(manifest_path, "steps without files, with a graph from memory", found));
+        };
+        let path = inside(folder, file).map_err(|(expected, found)| Error::model(manifest_path, expected, found))?;
+        Ok((name, sha256_hex(&read(&path)?)))
     });
     files.collect()
+}
+
+/// The path of a file of the package that is named in it, or what was expected and found: the file has to lie in the
+/// package's folder or below, also where links lead.
+fn inside(folder: &Path, file: &Path) -> Result<PathBuf, (&'static str, String)> {
+    let plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    let named = file.components().any(|part| matches!(part, Component::Normal(_)));
+    if !named || !file.components().all(plain) {
+        return Err(("a path inside the package, without `..`", format!("`{}`", file.display())));
+    }
+    let path = folder.join(file);
+    let missing = |e: std::io::Error| ("files of the package that can be read", format!("{}: {e}", path.display()));
+    let (real, root) = (path.canonicalize().map_err(missing)?, lies(folder).canonicalize().map_err(missing)?);
+    if !real.starts_with(&root) {
+        let found = format!("{}, a link to {}", path.display(), real.display());
+        return Err(("files inside the package's folder", found));
+    }
+    if !real.is_file() {
+        return Err(("files of the package that can be read", format!("{}, which is no file", path.display())));
+    }
+    Ok(path)
+}
+
+/// A folder as the system wants it named: that of `model.onnx` is the current one.
+fn lies(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 /// The bytes of a file of the package.
@@ -126,12 +154,53 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).map_err(|e| Error::model(file, "a file that can be read", e.to_string()).with_source(e))
 }
 
-/// SHA-256 of a graph, followed by the weights that lie in a file beside it, `NAME.onnx.data`, where there is one.
+/// SHA-256 of a graph, followed by the files beside it that it reads, in the order of their names. Where there are
+/// several, the lengths of all but the last follow (8 bytes each, lowest first), so that no number can move from one
+/// file to the next without a trace.
 pub(super) fn graph_sha256(graph: &[u8], path: &Path) -> Result<String> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".data");
-    let beside = Path::new(&beside);
-    Ok(if beside.is_file() { sha256_of([graph, &read(beside)?]) } else { sha256_hex(graph) })
+    let files = external_files(graph).map_err(|m| Error::model(path, m.expected, m.found))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut hash = Hash::default();
+    hash.update(graph);
+    let mut lengths = Vec::new();
+    for file in &files {
+        let file = inside(folder, Path::new(file)).map_err(|(expected, found)| Error::model(path, expected, found))?;
+        lengths.push(add_file(&mut hash, &file)?);
+    }
+    lengths.pop();
+    lengths.iter().for_each(|length| hash.update(&length.to_le_bytes()));
+    Ok(hash.hex())
+}
+
+/// SHA-256 of a graph from memory, which has no folder where files could lie.
+pub(super) fn memory_sha256(graph: &[u8], path: &Path) -> Result<String> {
+    let files = external_files(graph).map_err(|m| Error::model(path, m.expected, m.found))?;
+    match files.first() {
+        None => Ok(sha256_hex(graph)),
+        Some(file) => {
+            let expected = "a graph from memory that holds its weights";
+            Err(Error::model(path, expected, format!("one that reads the file `{file}`")))
+        }
+    }
+}
+
+/// Adds a file to a hash, part by part: weights can be larger than the memory. Gives its length.
+fn add_file(hash: &mut Hash, path: &Path) -> Result<u64> {
+    let failed = |e: std::io::Error| Error::model(path, "a file that can be read", e.to_string()).with_source(e);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut part = vec![0; 1 << 20];
+    let mut length = 0;
+    loop {
+        match file.read(&mut part) {
+            Ok(0) => return Ok(length),
+            Ok(count) => {
+                hash.update(&part[..count]);
+                length += count as u64;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(failed(e)),
+        }
+    }
 }
 
 #[cfg(test)]

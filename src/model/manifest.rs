@@ -22,8 +22,8 @@ pub struct Manifest {
     pub name: String,
     /// What the model does.
     pub task: Task,
-    /// SHA-256 of the `.onnx` file (followed by its `.onnx.data`, where the weights lie in one), in hexadecimal.
-    /// Checked when present.
+    /// SHA-256 of the `.onnx` file (followed by the files that it reads its weights from, see
+    /// [`Model::sha256`](crate::Model::sha256)), in hexadecimal. Checked when present.
     pub sha256: Option<String>,
     /// SHA-256 of `model.int8.onnx`, the same model in 8-bit integers (QDQ). Default: there is none.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView4;
 
-use super::files::{PackageFiles, check_hash, step_files};
+use super::files::{PackageFiles, check_hash, memory_sha256, step_files};
 use super::manifest::Manifest;
 use super::options::{ModelOptions, Precision};
 use super::trial::Trial;
@@ -108,7 +108,7 @@ impl Model {
         let bytes = graph.into();
         let path = PathBuf::from(format!("{} (in memory)", manifest.name));
         manifest.check(&path)?;
-        let sha256 = sha256_hex(&bytes);
+        let sha256 = memory_sha256(&bytes, &path)?;
         let given = match manifest.precision {
             Precision::Fp32 => manifest.sha256.as_deref(),
             Precision::Int8 => manifest.int8.as_deref(),
@@ -180,7 +180,8 @@ impl Model {
         &self.manifest
     }
 
-    /// SHA-256 of the graph's file, in hexadecimal.
+    /// SHA-256, in hexadecimal, of the graph's file followed by the files beside it that it reads, in the order of
+    /// their names; where there are several, followed by the lengths of all but the last (8 bytes each, lowest first).
     pub fn sha256(&self) -> &Arc<str> {
         &self.sha256
     }

@@ -89,7 +89,7 @@ fn from_shapes(
 /// The `[input]` table: size and channels from the shape, 640 pixels where it is dynamic.
 fn input(signature: &Signature) -> Result<Preprocess, Mismatch> {
     let bad = || Mismatch::new("one input of an image", list(&signature.inputs));
-    let [port] = &signature.inputs[..] else { return Err(bad()) };
+    let port = signature.image().ok_or_else(bad)?;
     let shape = match port.shape.len() {
         4 => &port.shape[1..],
         3 => &port.shape[..],

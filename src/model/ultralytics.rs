@@ -7,7 +7,7 @@ use super::manifest::Manifest;
 use super::python::Literal;
 use crate::defect::Kind;
 use crate::geometry::Size;
-use crate::head::{Format, OutputConfig, Task};
+use crate::head::{Activation, Format, OutputConfig, Task};
 use crate::runtime::{Mismatch, Signature, list};
 use crate::tensor::{Channels, Fit, Kernel, Preprocess};
 
@@ -40,9 +40,10 @@ pub(super) fn manifest(
         ("obb", false) => (Task::Detect, Format::YOLO_OBB),
         ("obb", true) => (Task::Detect, Format::END2END_OBB),
         ("classify", _) => (Task::Classify, Format::SCORES),
+        ("semantic", _) => (Task::Segment, Format::CLASS_MAP),
         _ => {
             return Err(Mismatch::new(
-                "metadata `task` of detect, segment, obb or classify".to_owned(),
+                "metadata `task` of detect, segment, semantic, obb or classify".to_owned(),
                 format!("`{task}`, which is no inspection of defects"),
             ));
         }
@@ -73,7 +74,34 @@ pub(super) fn manifest(
         input.stride =
             stride.filter(|&stride| stride > 0 && [size.width, size.height].iter().all(|side| side % stride == 0));
     }
-    Ok(Some(Manifest::derived(path, task, input, OutputConfig { format, iou: 0.7, ..OutputConfig::new(kinds) })))
+    let output = match task {
+        Task::Segment => semantic(kinds, signature)?,
+        _ => OutputConfig { format, iou: 0.7, ..OutputConfig::new(kinds) },
+    };
+    Ok(Some(Manifest::derived(path, task, input, output)))
+}
+
+/// The outputs of a semantic task, whose every pixel has some kind. The one of a sound surface is called `background`:
+/// Ultralytics adds it to several kinds that were drawn as polygons. Without one it is the first, as masks have it. A
+/// single kind has no number for it: pixels are 0 without and 1 with the kind.
+fn semantic(kinds: Vec<Kind>, signature: &Signature) -> Result<OutputConfig, Mismatch> {
+    let is_background = |kind: &&Kind| kind.as_str().eq_ignore_ascii_case("background");
+    let scores = signature.outputs.first().is_some_and(|port| port.element.starts_with('f'));
+    let background = kinds.iter().find(is_background).cloned();
+    let (kinds, good) = match (&kinds[..], background) {
+        ([only], Some(_)) => return Err(Mismatch::new("metadata `names` with a kind of defect", format!("`{only}`"))),
+        ([_], None) if scores => (kinds, Vec::new()),
+        ([only], None) => (vec![Kind::new("background"), only.clone()], vec![Kind::new("background")]),
+        (_, Some(background)) => (kinds, vec![background]),
+        ([first, ..], None) => (kinds.clone(), vec![first.clone()]),
+        ([], None) => return Err(Mismatch::new("metadata `names` with a kind of defect", "none")),
+    };
+    let (format, activation) = match (scores, kinds.len()) {
+        (false, _) => (Format::CLASS_MAP, Activation::None),
+        (true, 1) => (Format::MASK, Activation::Sigmoid),
+        (true, _) => (Format::MASK, Activation::Softmax),
+    };
+    Ok(OutputConfig { format, good, activation, ..OutputConfig::new(kinds) })
 }
 
 /// YOLOv5's own exports: `detect.py`'s limits, the size that the graph is fixed to.
@@ -102,15 +130,24 @@ fn yolo_v5(path: &Path, signature: &Signature, names: &str) -> Result<Option<Man
 
 fn kinds(names: &str) -> Result<Vec<Kind>, Mismatch> {
     names_of(names).ok_or_else(|| {
-        Mismatch::new("metadata `names` as {0: 'name', 1: 'name'} (or a manifest beside the model)", names)
+        Mismatch::new(
+            "metadata `names` as {0: 'name', 1: 'name'} or ['name', 'name'] (or a manifest beside the model)",
+            names,
+        )
     })
 }
 
-/// The kinds of `{0: 'a', 1: 'b'}`, in the order of their numbers, which have to be 0, 1, 2 ...
+/// The kinds of `{0: 'a', 1: 'b'}`, in the order of their numbers, which have to be 0, 1, 2 ..., or of `['a', 'b']`, as
+/// YOLOv5 wrote them up to release 6.1.
 fn names_of(text: &str) -> Option<Vec<Kind>> {
-    let Literal::Dictionary(items) = Literal::parse(text)? else { return None };
-    let mut names: Vec<(u32, &str)> =
-        items.iter().map(|(number, name)| Some((number.whole()?, name.text()?))).collect::<Option<_>>()?;
+    let names = Literal::parse(text)?;
+    let mut names: Vec<(u32, &str)> = match &names {
+        Literal::Dictionary(items) => {
+            items.iter().map(|(number, name)| Some((number.whole()?, name.text()?))).collect::<Option<_>>()?
+        }
+        Literal::List(items) => (0..).zip(items).map(|(i, name)| Some((i, name.text()?))).collect::<Option<_>>()?,
+        _ => return None,
+    };
     names.sort_unstable();
     let counted = (0..).zip(&names).all(|(i, &(number, _))| i == number);
     (counted && !names.is_empty()).then(|| names.into_iter().map(|(_, name)| Kind::new(name)).collect())
@@ -161,6 +198,45 @@ mod tests {
     }
 
     #[test]
+    fn names_may_be_a_list() {
+        let kinds = |metadata: &[(&str, &str)]| propose(metadata).unwrap().unwrap().output.kinds;
+        let want: Vec<Kind> = vec!["a".into(), "b".into()];
+        for names in ["['a', 'b']", "('a', 'b')", "{1: 'b', 0: 'a'}", r#"["a", "b"]"#] {
+            assert_eq!(kinds(&[("names", names), ("stride", "32")]), want);
+            assert_eq!(kinds(&[("names", names), ("task", "detect"), ("imgsz", "[64, 96]")]), want);
+        }
+    }
+
+    #[test]
+    fn a_semantic_task_has_one_kind_that_is_no_defect() {
+        let port = |element: &str| Port { name: "o".to_owned(), element: element.to_owned(), shape: vec![None; 3] };
+        let of = |names: &str, element: &str| {
+            let signature = Signature { inputs: Vec::new(), outputs: vec![port(element)] };
+            let find = |key: &str| match key {
+                "names" => Some(names.to_owned()),
+                "task" => Some("semantic".to_owned()),
+                "imgsz" => Some("[64, 96]".to_owned()),
+                _ => None,
+            };
+            manifest(Path::new("m.onnx"), &signature, find).map(|manifest| {
+                let output = manifest.unwrap().output;
+                let words = |kinds: Vec<Kind>| kinds.iter().map(Kind::as_str).collect::<Vec<_>>().join(" ");
+                (output.format.to_string(), words(output.kinds), words(output.good), output.activation)
+            })
+        };
+        let text = |format: &str, kinds: &str, good: &str, activation| {
+            Ok((format.to_owned(), kinds.to_owned(), good.to_owned(), activation))
+        };
+        let none = Activation::None;
+        assert_eq!(of("{0: 'a', 1: 'b'}", "u8"), text("class-map", "a b", "a", none));
+        assert_eq!(of("{0: 'a', 1: 'Background'}", "i32"), text("class-map", "a Background", "Background", none));
+        assert_eq!(of("{0: 'a'}", "u8"), text("class-map", "background a", "background", none));
+        assert_eq!(of("{0: 'a'}", "f32"), text("mask", "a", "", Activation::Sigmoid));
+        assert_eq!(of("{0: 'a', 1: 'b'}", "f16"), text("mask", "a b", "a", Activation::Softmax));
+        assert!(of("{0: 'background'}", "u8").is_err());
+    }
+
+    #[test]
     fn a_graph_of_any_size_is_fed_the_smallest_rectangle() {
         let stride = |shape, task, stride| {
             let metadata = [("task", task), ("names", "{0: 'a'}"), ("imgsz", "[64, 96]"), ("stride", stride)];
@@ -177,7 +253,7 @@ mod tests {
     fn what_cannot_be_used_is_named() {
         let problem = |metadata: &[(&str, &str)]| propose(metadata).unwrap_err();
         let rest = [("imgsz", "[64, 96]"), ("task", "detect")];
-        for names in ["['a']", "{1: 'a'}", "{0: 'a', 0: 'b'}", "{0: 1}", "{}"] {
+        for names in ["[1]", "[]", "{1: 'a'}", "{0: 'a', 0: 'b'}", "{0: 1}", "{}"] {
             assert_eq!(problem(&[("names", names), rest[0], rest[1]]).found, names);
         }
         assert_eq!(problem(&[("names", "{0: 'a'}"), ("imgsz", "64"), rest[1]]).found, "64");

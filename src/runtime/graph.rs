@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ndarray::ArrayView4;
 
 use super::cache::Cache;
-use super::input::InputForm;
+use super::input::{InputForm, Inputs};
 use super::options::GraphOptions;
 use super::outputs::{Outputs, Tensor};
 use super::pool::Pool;
 use super::provider::Provider;
 use super::session::{self, Optimise};
 use super::signature::{Mismatch, Signature};
-use super::{onnx, rewrite};
+use super::{onnx, rewrite, sizes};
 use crate::error::{Error, Result};
 use crate::tensor::Preprocess;
 
@@ -60,7 +60,10 @@ impl Graph {
         let (rewritten, (session, bytes)) = match kept {
             // What is kept was made of the form that would be made now.
             Some(opened) => (wants_rewriting(options) && rewrite::for_cpu(&bytes).is_some(), opened),
-            None => open_fastest(bytes, path, options, open)?,
+            None => {
+                sizes::check(&bytes, path).map_err(|m| Error::model(path, m.expected, m.found))?;
+                open_fastest(bytes, path, options, open)?
+            }
         };
         let signature = Signature::of(&session);
         Ok(Graph {
@@ -140,8 +143,11 @@ impl Graph {
         }
         let Outputs { tensors, input: scratch, .. } = outputs;
         let full = if self.options.provider.wants_one_shape() { full } else { input.dim().0 };
-        let value = form.value(input, full, scratch).map_err(|e| self.failed(e))?;
-        let results = session.run([value]).map_err(|e| self.failed(e))?;
+        let results = match form.values(input, full, scratch).map_err(|e| self.failed(e))? {
+            Inputs::Image(value) => session.run(value),
+            Inputs::Two(values) => session.run(values),
+        };
+        let results = results.map_err(|e| self.failed(e))?;
         tensors.resize_with(self.names.len(), Tensor::default);
         for &index in used {
             let name = self.names.get(index).map_or("", String::as_str);

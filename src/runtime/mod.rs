@@ -2,6 +2,7 @@
 //! its types shows. What a graph's numbers mean is [`head`](crate::head)'s.
 
 mod cache;
+mod contents;
 mod graph;
 mod input;
 mod library;
@@ -13,8 +14,10 @@ mod provider;
 mod rewrite;
 mod session;
 mod signature;
+mod sizes;
 mod wire;
 
+pub(crate) use contents::external_files;
 pub(crate) use graph::Graph;
 pub(crate) use input::InputForm;
 pub use library::{RuntimeInfo, init_runtime};

@@ -2,7 +2,7 @@
 //! single nodes.
 
 use super::signature::Mismatch;
-use super::wire::{Field, fields, push, push_number, push_text};
+use super::wire::{Field, Fields, fields, push, push_number, push_text};
 
 /// Refuses bytes that are not a whole ONNX model, and says what they are where that is known.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Mismatch> {
@@ -10,10 +10,15 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Mismatch> {
     if let Some(other) = other_kind(bytes) {
         return refused(format!("{other}, {} bytes", bytes.len()));
     }
-    let Some(parts) = fields(bytes) else {
-        return refused(format!("{} bytes that are not one, or a truncated one", bytes.len()));
-    };
-    match parts.iter().filter(|part| part.number == number::GRAPH).count() {
+    let mut graphs = 0;
+    for part in Fields::of(bytes) {
+        match part {
+            Some(part) if part.number == number::GRAPH => graphs += 1,
+            Some(_) => {}
+            None => return refused(format!("{} bytes that are not one, or a truncated one", bytes.len())),
+        }
+    }
+    match graphs {
         1 => Ok(()),
         count => refused(format!("a file with {count} graphs, where a model has one")),
     }
@@ -54,8 +59,10 @@ pub(super) mod number {
     pub(in crate::runtime) const INPUT: u32 = 11;
     pub(in crate::runtime) const OUTPUT: u32 = 12;
     pub(in crate::runtime) const VALUE: u32 = 13;
+    pub(in crate::runtime) const TENSOR_DIMS: u32 = 1;
     pub(in crate::runtime) const TENSOR_TYPE: u32 = 2;
     pub(in crate::runtime) const TENSOR_NAME: u32 = 8;
+    pub(in crate::runtime) const EXTERNAL_DATA: u32 = 13;
 }
 
 /// Element types of ONNX.

@@ -53,6 +53,11 @@ impl Tensor {
             ValueType::Tensor { ty: Type::Float16, .. } => self.convert::<f16>(value, f16::to_f32)?,
             ValueType::Tensor { ty: Type::Int64, .. } => self.convert::<i64>(value, |v| v as f32)?,
             ValueType::Tensor { ty: Type::Int32, .. } => self.convert::<i32>(value, |v| v as f32)?,
+            ValueType::Tensor { ty: Type::Uint8, .. } => self.convert::<u8>(value, f32::from)?,
+            ValueType::Tensor { ty: Type::Int8, .. } => self.convert::<i8>(value, f32::from)?,
+            ValueType::Tensor { ty: Type::Uint16, .. } => self.convert::<u16>(value, f32::from)?,
+            ValueType::Tensor { ty: Type::Int16, .. } => self.convert::<i16>(value, f32::from)?,
+            ValueType::Tensor { ty: Type::Float64, .. } => self.convert::<f64>(value, |v| v as f32)?,
             _ => {
                 let (shape, data) = value.try_extract_tensor::<f32>()?;
                 self.data.clear();

@@ -3,9 +3,9 @@ use std::path::Path;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::library;
 use super::options::GraphOptions;
 use super::provider::Provider;
+use super::{contents, library};
 use crate::error::{Error, Result};
 
 /// What is done to the graph when a session is opened.
@@ -18,6 +18,9 @@ pub(super) enum Optimise<'a> {
     /// Nothing: it was optimised before.
     Done,
 }
+
+/// Most bytes of a constant that is computed while the graph is optimised.
+const FOLDED: &str = "268435456";
 
 /// One session: a single thread that sleeps while it has nothing to do, since the workers around it are the
 /// parallelism. `files` is a folder for what the provider keeps of its own.
@@ -48,6 +51,9 @@ pub(super) fn open(
             .map_err(plain)?
             // Where the graph's weights lie, when they are a file of their own.
             .with_config_entry("session.model_external_initializers_file_folder_path", &folder)
+            .map_err(plain)?
+            // Larger values are computed when they are needed, and not kept for each session.
+            .with_config_entry("optimization.constant_folding_max_output_size_in_bytes", FOLDED)
             .map_err(plain)?;
         match optimise {
             Optimise::Now => Ok(builder),
@@ -63,7 +69,26 @@ pub(super) fn open(
             let share = "`--share-with-cpu` or `ModelOptions::with_shared_cpu` lets the CPU run the others";
             options.provider.failed(format!("every operator of {} on it ({share})", path.display()), e)
         } else {
-            unusable(e)
+            match lacking(graph) {
+                Some((expected, found)) => Error::model(path, expected, found).with_source(e),
+                None => unusable(e),
+            }
         }
+    })
+}
+
+/// What ONNX Runtime lacks of a graph that it does not open, where that is known, as expected and found.
+fn lacking(graph: &[u8]) -> Option<(String, String)> {
+    let operators = contents::foreign_operators(graph);
+    let (domain, first) = operators.first()?;
+    let names: Vec<String> = operators.iter().map(|(_, name)| format!("`{name}`")).collect();
+    let names = names.join(", ");
+    Some(if first.ends_with("_TRT") || domain.starts_with("trt") {
+        let expected =
+            "a graph that ONNX Runtime can run: export it without TensorRT's suppression, which is done here";
+        (expected.to_owned(), format!("{names}, a plug-in of TensorRT (the provider `tensorrt` may have it)"))
+    } else {
+        let expected = "a graph of ONNX's own operators: export it without those of another library";
+        (expected.to_owned(), format!("{names} of the domain `{domain}`"))
     })
 }

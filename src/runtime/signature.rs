@@ -19,7 +19,7 @@ pub struct Signature {
 pub struct Port {
     /// Its name.
     pub name: String,
-    /// Its element type as ONNX Runtime names it, for example `f32`.
+    /// Its element type as ONNX Runtime names it, for example `f32`; of what is no tensor, the whole type.
     pub element: String,
     /// Its shape; `None` where a dimension is dynamic.
     pub shape: Vec<Option<usize>>,
@@ -49,12 +49,21 @@ impl fmt::Display for Mismatch {
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.name, self.element)?;
+        if !self.is_tensor() {
+            return Ok(());
+        }
         let shape: Vec<_> = self.shape.iter().map(|d| d.map_or_else(|| "?".to_owned(), |d| d.to_string())).collect();
-        write!(f, "`{}` {}[{}]", self.name, self.element, shape.join(", "))
+        write!(f, "[{}]", shape.join(", "))
     }
 }
 
 impl Port {
+    /// Whether it is a tensor, not a sequence, a map or an optional value.
+    pub fn is_tensor(&self) -> bool {
+        !self.element.contains('<')
+    }
+
     /// Whether a tensor of `shape` fits; `None` there stands for any size.
     pub fn fits(&self, shape: &[Option<usize>]) -> bool {
         self.shape.len() == shape.len()
@@ -63,6 +72,12 @@ impl Port {
 }
 
 impl Signature {
+    /// The input of an image: the only one of three axes or of four.
+    pub(crate) fn image(&self) -> Option<&Port> {
+        let mut images = self.inputs.iter().filter(|port| matches!(port.shape.len(), 3 | 4));
+        images.next().filter(|_| images.next().is_none())
+    }
+
     /// What an open session declares.
     pub(super) fn of(session: &Session) -> Self {
         let port = |name: &str, dtype: &ValueType| {
@@ -70,7 +85,7 @@ impl Signature {
                 ValueType::Tensor { ty, shape, .. } => {
                     (ty.to_string(), shape.iter().map(|&d| usize::try_from(d).ok()).collect())
                 }
-                other => (format!("{other:?}"), Vec::new()),
+                other => (other.to_string(), Vec::new()),
             };
             Port { name: name.to_owned(), element, shape }
         };

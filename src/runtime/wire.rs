@@ -47,26 +47,53 @@ impl<'m> Field<'m> {
 
 /// The fields of a message in order; `None` for bytes that are not a message, or one that was cut off.
 pub(super) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
-    let mut rest = message;
-    let mut fields = Vec::new();
-    while !rest.is_empty() {
-        let start = rest;
-        let key = varint(&mut rest)?;
+    Fields::of(message).collect()
+}
+
+/// The fields of a message, one by one: none of them is kept. It ends with `None` where the bytes are no message.
+#[derive(Clone)]
+pub(super) struct Fields<'m> {
+    rest: &'m [u8],
+}
+
+impl<'m> Fields<'m> {
+    pub(super) fn of(message: &'m [u8]) -> Self {
+        Fields { rest: message }
+    }
+
+    fn field(&mut self) -> Option<Field<'m>> {
+        let start = self.rest;
+        let rest = &mut self.rest;
+        let key = varint(rest)?;
         let number = u32::try_from(key >> 3).ok().filter(|&number| number > 0)?;
         let value = match key & 7 {
-            0 => Value::Number(varint(&mut rest)?),
-            1 => take(&mut rest, 8).map(|_| Value::Fixed)?,
+            0 => Value::Number(varint(rest)?),
+            1 => take(rest, 8).map(|_| Value::Fixed)?,
             2 => {
-                let length = varint(&mut rest)?;
-                Value::Bytes(take(&mut rest, usize::try_from(length).ok()?)?)
+                let length = varint(rest)?;
+                Value::Bytes(take(rest, usize::try_from(length).ok()?)?)
             }
-            5 => take(&mut rest, 4).map(|_| Value::Fixed)?,
+            5 => take(rest, 4).map(|_| Value::Fixed)?,
             // Groups, which proto3 does not have.
             _ => return None,
         };
-        fields.push(Field { number, whole: &start[..start.len() - rest.len()], value });
+        Some(Field { number, whole: &start[..start.len() - rest.len()], value })
     }
-    Some(fields)
+}
+
+impl<'m> Iterator for Fields<'m> {
+    type Item = Option<Field<'m>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_none() {
+            self.rest = &[];
+        }
+        Some(field)
+    }
 }
 
 fn take<'m>(rest: &mut &'m [u8], length: usize) -> Option<&'m [u8]> {

@@ -11,6 +11,9 @@ pub enum Fit {
     /// The whole frame, proportions kept, centred, padded; sizes and offsets rounded as Ultralytics does.
     #[default]
     Letterbox,
+    /// The whole frame, proportions kept, at the top left corner, padded at the right and at the bottom; sizes rounded
+    /// down as YOLOX does.
+    Corner,
     /// The whole frame, proportions not kept.
     Stretch,
     /// The shorter side becomes [`shorter`](Preprocess::shorter) pixels, and the middle is cut out; sizes and offsets
@@ -49,6 +52,12 @@ impl Preprocess {
                 // Ultralytics' LetterBox: half of the rest, rounded a little to the left.
                 let lead = |model: u32, side: u32| (f64::from(model - side) / 2.0 - 0.1).round_ties_even() as i64;
                 (model, resized, (lead(model.width, resized.width), lead(model.height, resized.height)))
+            }
+            Fit::Corner => {
+                let ratio = rx.min(ry);
+                // The ratio's own rounding must not cut a whole pixel off.
+                let side = |s: f64, model: u32| ((s * ratio + 1e-9).floor().max(1.0) as u32).min(model);
+                (model, Size::new(side(w, model.width), side(h, model.height)), (0, 0))
             }
             Fit::Crop => {
                 let ratio = match self.shorter {
@@ -105,6 +114,16 @@ mod tests {
     }
 
     #[test]
+    fn corner_pads_as_yolox() {
+        // int(233 * 128 / 233), int(141 * 128 / 233) = 77 (77.46).
+        let c = Preprocess { fit: Fit::Corner, ..Preprocess::new(Size::new(128, 96)) };
+        let placement = c.placement(Size::new(233, 141));
+        let of = |p: &Placement| (p.model(), p.resized(), p.offset());
+        assert_eq!(of(&placement), (Size::new(128, 96), Size::new(128, 77), (0, 0)));
+        assert_eq!(of(&c.placement(Size::new(10_000, 1))), (Size::new(128, 96), Size::new(128, 1), (0, 0)));
+    }
+
+    #[test]
     fn crop_rounds_as_torchvision() {
         // Resize(160) of 640x360 is 284x160 (284.4), CenterCrop(160) begins at round(62.0); Resize(144) of 233x141 is
         // 237x144 (237.96), CenterCrop(128) begins at round(54.5) = 54 and round(8.0) = 8.
@@ -125,7 +144,7 @@ mod tests {
         #[test]
         fn placement_round_trip(
             w in 1u32..5000, h in 1u32..5000, mw in 1u32..1500, mh in 1u32..1500,
-            fit in prop_oneof![Just(Fit::Letterbox), Just(Fit::Stretch), Just(Fit::Crop), Just(Fit::Source)],
+            fit in prop::sample::select(&[Fit::Letterbox, Fit::Corner, Fit::Stretch, Fit::Crop, Fit::Source][..]),
             stride in proptest::option::of(1u32..64),
             x in 0.0..1.0f64, y in 0.0..1.0f64,
         ) {
@@ -135,7 +154,7 @@ mod tests {
             let (bx, by) = p.to_frame(mx, my);
             prop_assert!((bx - x).abs() < 1e-6 && (by - y).abs() < 1e-6);
             match fit {
-                Fit::Letterbox | Fit::Stretch | Fit::Source => {
+                Fit::Letterbox | Fit::Corner | Fit::Stretch | Fit::Source => {
                     prop_assert!(mx >= -1e-9 && my >= -1e-9 && mx <= f64::from(p.model().width) + 1e-9 && my <= f64::from(p.model().height) + 1e-9);
                 }
                 Fit::Crop => prop_assert!(p.resized().width >= mw && p.resized().height >= mh),

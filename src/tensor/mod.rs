@@ -23,6 +23,6 @@ mod write;
 pub use batch::Batch;
 pub use fit::Fit;
 pub use kernel::Kernel;
-pub use preprocess::{Channels, Preprocess};
+pub use preprocess::{Channels, Preprocess, SizeOrder};
 pub(crate) use simd::vectorised;
 pub use step::{Step, White};

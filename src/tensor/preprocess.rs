@@ -36,7 +36,7 @@ pub struct Preprocess {
     /// always widen, and `false` beside them is refused.
     #[serde(default = "yes")]
     pub antialias: bool,
-    /// Gray value around a letterboxed frame, 0 to 255. Default 114.
+    /// Gray value beside a frame with fit `letterbox` or `corner`, 0 to 255. Default 114.
     #[serde(default = "gray")]
     pub pad: u8,
     /// Factor for pixels of 0 to 255. Default 1/255.
@@ -53,6 +53,11 @@ pub struct Preprocess {
     /// [`Frame::white`](crate::Frame::white).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub white: Option<u16>,
+    /// For a graph that scales its boxes by itself and takes the size to scale them to as a second input `[N, 2]`: the
+    /// order of the two numbers. It is given the size of the model's input, so that boxes are in its pixels. Default:
+    /// `width-height` for an input called `orig_target_sizes` (RT-DETR, D-FINE, DEIM), any other one is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_sizes: Option<SizeOrder>,
     /// Whether the reference follows as a second set of channels. Default `false`.
     #[serde(default)]
     pub reference: bool,
@@ -76,6 +81,17 @@ fn zero() -> Vec<f64> {
 
 fn one() -> Vec<f64> {
     vec![1.0]
+}
+
+/// Order of the numbers of a size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SizeOrder {
+    /// Width, height.
+    WidthHeight,
+    /// Height, width.
+    HeightWidth,
 }
 
 /// Channels of a model's input.
@@ -118,6 +134,7 @@ impl Preprocess {
             mean: zero(),
             std: one(),
             white: None,
+            target_sizes: None,
             reference: false,
         }
     }

@@ -10,6 +10,7 @@ pub(crate) use program::Program;
 pub(crate) use render::{board, cell};
 
 mod graph;
+pub(crate) mod onnx;
 mod program;
 mod render;
 

@@ -84,7 +84,7 @@ fn comment(key: &str) -> &'static str {
         "sha256" => "of the graph; checked whenever it is loaded",
         "size" => "height, width",
         "channels" => "gray | rgb | bgr (?)",
-        "fit" => "letterbox | stretch | crop (?)",
+        "fit" => "letterbox | corner | stretch | crop (?)",
         "resize" => {
             "nearest | bilinear | bicubic | area | pillow-bilinear | pillow-bicubic | torchvision-bilinear | torchvision-bicubic | torch-bilinear | opencv-linear | opencv-area (?)"
         }

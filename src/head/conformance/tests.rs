@@ -39,6 +39,13 @@ fn kind_numbers(shapes: Shapes<'_>, numbers: &mut [Vec<f32>]) {
     numbers[0].iter_mut().skip(5).step_by(shapes[0][2]).for_each(whole);
 }
 
+/// Whole numbers of kinds, probabilities, and how many of them count.
+fn selected(numbers: &mut [Vec<f32>]) {
+    numbers[1].iter_mut().for_each(whole);
+    numbers[2].iter_mut().for_each(probability);
+    numbers[3].fill(5.0);
+}
+
 /// What makes numbers of any kind outputs that the format may have.
 fn mend(format: &str, activation: Activation) -> Mend {
     match (format, activation) {
@@ -70,6 +77,26 @@ fn mend(format: &str, activation: Activation) -> Mend {
             numbers[0].iter_mut().for_each(|v| *v *= 24.0);
             numbers[1].iter_mut().for_each(whole);
             numbers[2..].iter_mut().flatten().for_each(probability);
+        },
+        ("yolo-nas", _) => |_, numbers| {
+            numbers[0].iter_mut().for_each(|v| *v *= 24.0);
+            numbers[1].iter_mut().for_each(probability);
+        },
+        ("detections", _) => |_, numbers| {
+            numbers[0].iter_mut().for_each(|v| *v *= 24.0);
+            selected(numbers);
+        },
+        ("tf-detections", _) => |_, numbers| {
+            // Parts of the input stay what they are.
+            numbers[0].iter_mut().for_each(|v| *v %= 2.0);
+            selected(numbers);
+        },
+        ("class-map", _) => |_, numbers| numbers[0].iter_mut().for_each(whole),
+        ("yolox", _) => |shapes, numbers| {
+            rows(shapes, numbers, 2, (4, 7));
+            // Offsets within a few cells, and logarithms of a few cells.
+            let rows = numbers[0].chunks_mut(shapes[0][2]);
+            rows.for_each(|row| row[..4].iter_mut().filter(|v| v.is_finite()).for_each(|v| *v %= 1.0));
         },
         _ => |_, _| (),
     }
@@ -143,6 +170,27 @@ fn detection(format: &str) -> Option<WriteDetection> {
             numbers[3..].iter_mut().flatten().for_each(|v| *v = 1.0);
             true
         },
+        "yolo-nas" => |d, _, numbers| {
+            numbers[0][..4].copy_from_slice(&d.sides);
+            if !has_place(d) {
+                return false;
+            }
+            numbers[1][d.kind as usize] = d.confidence;
+            true
+        },
+        "detections" => |d, _, numbers| {
+            numbers[0][..4].copy_from_slice(&d.sides);
+            (numbers[1][0], numbers[2][0]) = (d.kind, d.confidence);
+            numbers[3].fill(1.0);
+            true
+        },
+        "tf-detections" => |d, _, numbers| {
+            let [x0, y0, x1, y1] = d.sides;
+            numbers[0][..4].copy_from_slice(&[y0 / 24.0, x0 / 32.0, y1 / 24.0, x1 / 32.0]);
+            (numbers[1][0], numbers[2][0]) = (d.kind, d.confidence);
+            numbers[3].fill(1.0);
+            true
+        },
         "grid" => |d, _, numbers| {
             // The first of 4 x 3 cells has its centre at (4, 4).
             let [x0, y0, x1, y1] = d.sides;
@@ -160,7 +208,7 @@ fn detection(format: &str) -> Option<WriteDetection> {
 /// Every format, with outputs for two kinds and a batch of two.
 #[test]
 fn every_head_holds() {
-    let cases: [(&str, Task, &[&[usize]]); 19] = [
+    let cases: [(&str, Task, &[&[usize]]); 27] = [
         ("scores", Task::Classify, &[&[2, 2], &[2, 2, 3, 4]]),
         ("grid", Task::Detect, &[&[2, 2, 3, 4], &[2, 4, 3, 4]]),
         ("yolo", Task::Detect, &[&[2, 6, 9]]),
@@ -169,6 +217,15 @@ fn every_head_holds() {
         ("yolo", Task::Instance, &[&[2, 9, 5], &[2, 3, 6, 8]]),
         ("yolo-v5", Task::Detect, &[&[2, 9, 7]]),
         ("yolo-v5", Task::Instance, &[&[2, 5, 10], &[2, 3, 4, 4]]),
+        // An input of 32x24: 4 * 3 cells of 8 pixels, 2 * 2 of 16 or parts of them, 1 of 32.
+        ("yolox", Task::Detect, &[&[2, 17, 7]]),
+        ("yolo-nas", Task::Detect, &[&[2, 9, 4], &[2, 9, 2]]),
+        ("detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2, 1]]),
+        ("detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2]]),
+        ("tf-detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2]]),
+        ("class-map", Task::Segment, &[&[2, 4, 5]]),
+        ("class-map", Task::Segment, &[&[2, 1, 4, 5]]),
+        ("class-map", Task::Segment, &[&[4, 5]]),
         ("yolo-obb", Task::Detect, &[&[2, 7, 9]]),
         ("end2end", Task::Detect, &[&[2, 9, 6]]),
         ("end2end", Task::Instance, &[&[2, 5, 9], &[2, 3, 4, 4]]),
@@ -188,7 +245,14 @@ fn every_head_holds() {
             let (head, output) = head(format, task, shapes, activation);
             let case = Case::new(head, output, shapes.iter().map(|shape| shape.to_vec()).collect());
             let case = case.with_mended(mend(format, activation));
-            let case = if format == "boxes" { case.with_whole_numbers(vec![1]) } else { case };
+            let case = match format {
+                "boxes" => case.with_whole_numbers(vec![1]),
+                // Nine rows are one for each cell of some smaller input.
+                "yolo-v5" | "yolox" => case.with_fixed_size(),
+                "detections" | "tf-detections" => case.with_whole_numbers(vec![1, 3]),
+                "class-map" => case.with_whole_numbers(vec![0]),
+                _ => case,
+            };
             let case = match detection(format).filter(|_| activation == Activation::None) {
                 Some(write) => case.with_detection(write),
                 None => case,
@@ -210,12 +274,15 @@ fn head(format: &str, task: Task, shapes: &[&[usize]], activation: Activation) -
         "grid" => &["scores", "boxes"],
         "boxes" => &["boxes", "labels", "scores", "masks"],
         "detr" => &["logits", "pred_boxes"],
+        "yolo-nas" => &["pred_boxes", "pred_scores"],
+        "detections" => &["boxes", "labels", "scores", "num_dets"],
+        "tf-detections" => &["detection_boxes", "detection_classes", "detection_scores", "num_detections"],
         _ => &["first", "second"],
     };
     output.cam = (format == "scores").then(|| "cam".to_owned());
     let port = |(name, shape): (&&str, &&[usize])| Port {
         name: (*name).to_owned(),
-        element: if *name == "labels" { "i64" } else { "f32" }.to_owned(),
+        element: if *name == "labels" || format == "class-map" { "i64" } else { "f32" }.to_owned(),
         shape: shape.iter().map(|&side| Some(side)).collect(),
     };
     let signature = Signature { inputs: Vec::new(), outputs: names.iter().zip(shapes).map(port).collect() };

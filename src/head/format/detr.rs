@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ndarray::Axis;
 
 use super::rows::{in_parts, numbered};
+use super::yolo_nas::likely;
 use crate::defect::Kind;
 use crate::error::Result;
 use crate::geometry::PixelBox;
@@ -58,6 +59,9 @@ fn find(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
         (Err(e), _) | (Ok(_), Err(e)) => return Err(e),
         (Ok(_), Ok(_)) => return Err(Mismatch::new("logits beside the boxes", list(search.ports()))),
     };
+    if search.guessing() && likely(search, logits) {
+        return Err(Mismatch::new("logits beside the boxes", list(search.ports())));
+    }
     Ok(Arc::new(Detr { logits, boxes, activation, nothing }))
 }
 

@@ -13,7 +13,7 @@ use ndarray::{ArrayView2, Axis, Slice};
 
 use super::prototypes::Weighted;
 use crate::defect::Kind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{PixelBox, Placement};
 use crate::head::activation::sigmoid;
 use crate::head::lost::Loss;
@@ -24,6 +24,17 @@ use crate::head::suppression::{Suppression, suppress};
 use crate::head::surface::Window;
 use crate::head::{Activation, Context, Head, Mismatch, Search, Slot};
 use crate::runtime::Signature;
+
+/// What the numbers of a box are measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Pixels of the model's input.
+    Pixels,
+    /// Parts of the model's input, 0 to 1.
+    Parts,
+    /// Something of the form's own, which [`Form::place`] checks.
+    Cells,
+}
 
 /// How the numbers of one proposal lie.
 pub(super) trait Form: fmt::Debug + Send + Sync + 'static {
@@ -37,8 +48,8 @@ pub(super) trait Form: fmt::Debug + Send + Sync + 'static {
     /// above the threshold where they are above its inverse.
     const ENLARGES_PROBABILITIES: bool = false;
 
-    /// Whether boxes are in parts of the model's input, 0 to 1, and not in its pixels.
-    const PARTS: bool = false;
+    /// What the numbers of a box are measured in.
+    const UNIT: Unit = Unit::Pixels;
 
     /// Numbers before the mask coefficients.
     fn numbers(kinds: usize) -> usize;
@@ -52,6 +63,12 @@ pub(super) trait Form: fmt::Debug + Send + Sync + 'static {
     fn bbox(sides: [f32; 4], _placement: &Placement) -> PixelBox {
         let [x, y, w, h] = sides;
         PixelBox::new(x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0)
+    }
+
+    /// The box in model pixels of a proposal of the table. Default: what [`bbox`](Self::bbox) makes of its first four
+    /// numbers.
+    fn place(table: &Table<'_>, row: usize, placement: &Placement) -> Result<PixelBox> {
+        Ok(Self::bbox([0, 1, 2, 3].map(|i| table.numbers[[row, i]]), placement))
     }
 
     /// The place of the angle among a proposal's numbers, for a form of turned boxes.
@@ -102,9 +119,10 @@ impl<F: Form> Head for Rows<F> {
         kinds.clear();
         F::best(&table, context, best, kinds)?;
         let placement = slot.placement();
-        match F::PARTS {
-            true => in_parts(slot, self.rows, table.sides())?,
-            false => in_pixels(slot, self.rows, table.sides())?,
+        match F::UNIT {
+            Unit::Pixels => in_pixels(slot, self.rows, table.sides())?,
+            Unit::Parts => in_parts(slot, self.rows, table.sides())?,
+            Unit::Cells => {}
         }
         let angle = F::angle(context.kinds());
         let view = views.len().saturating_sub(1);
@@ -119,7 +137,7 @@ impl<F: Form> Head for Rows<F> {
                 context.unknown(table.numbers[[row, 5]], confidence, notes);
                 continue;
             }
-            let bbox = F::bbox([0, 1, 2, 3].map(|i| table.numbers[[row, i]]), placement);
+            let bbox = F::place(&table, row, placement)?;
             let rank = if F::SUPPRESSION == Suppression::InGraph { row } else { kind * best.len() + row };
             let candidate = Candidate {
                 view,
@@ -205,7 +223,7 @@ impl<'a> Table<'a> {
     }
 
     /// The probability that a score is.
-    pub(super) fn probability(&self, context: &Context, score: f32) -> Result<f32> {
+    fn probability(&self, context: &Context, score: f32) -> Result<f32> {
         if context.output().activation == Activation::Sigmoid {
             return Ok(sigmoid(score));
         }
@@ -213,6 +231,28 @@ impl<'a> Table<'a> {
             true => Ok(score),
             false => Err(self.slot.improbable(self.output, score, LOGITS)),
         }
+    }
+
+    /// For forms with objectness as number 4 and the kinds from number 5 on: the highest product for each proposal.
+    pub(super) fn weighed_kinds(&self, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()> {
+        for row in self.numbers.rows() {
+            let scores = row.iter().skip(5).take(context.kinds()).zip(0..);
+            let mut lowest = f32::INFINITY;
+            let mut highest = (f32::NEG_INFINITY, 0);
+            for (&score, kind) in scores {
+                lowest = if score < lowest { score } else { lowest };
+                highest = if score > highest.0 { (score, kind) } else { highest };
+            }
+            self.probability(context, lowest)?;
+            best.push(self.probability(context, highest.0)? * self.probability(context, row[4])?);
+            kinds.push(highest.1);
+        }
+        Ok(())
+    }
+
+    /// The error for the numbers of a box that are not those of the form.
+    pub(super) fn unlikely(&self, expected: &str, sides: [f32; 4]) -> Error {
+        self.slot.unusual(self.output, expected, format!("{sides:?}"))
     }
 
     /// For forms with confidence and number of the kind as numbers 4 and 5.

@@ -21,7 +21,7 @@ struct Rtdetr;
 impl Form for Rtdetr {
     const NUMBERS_AXIS: usize = 1;
     const SUPPRESSION: Suppression = Suppression::InGraph;
-    const PARTS: bool = true;
+    const UNIT: Unit = Unit::Parts;
 
     fn numbers(_kinds: usize) -> usize {
         6

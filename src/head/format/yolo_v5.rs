@@ -1,8 +1,11 @@
 //! Format `yolo-v5` `[B, N, 5 + K + M]`: centre, size, objectness, a probability for each kind, `M` mask coefficients;
-//! the confidence is the product of objectness and probability (YOLOv5, YOLOv7). Masks: see `rows`.
+//! the confidence is the product of objectness and probability (YOLOv5, YOLOv6, YOLOv7, and YOLOX exported with
+//! `--decode_in_inference`). Masks: see `rows`.
 
 use super::rows::{Form, Table, find, starter_kinds};
+use super::yolox::looks_undecoded;
 use crate::error::Result;
+use crate::geometry::{PixelBox, Placement};
 use crate::head::{Context, Format, HeadFormat, Task};
 
 pub(super) const FORMAT: HeadFormat = HeadFormat::new("yolo-v5", &[Task::Detect, Task::Instance], find::<YoloV5>)
@@ -10,7 +13,8 @@ pub(super) const FORMAT: HeadFormat = HeadFormat::new("yolo-v5", &[Task::Detect,
     .with_kinds(|signature| starter_kinds(signature, 2, 5));
 
 impl Format {
-    /// `yolo-v5`: YOLOv5, YOLOv7: `[B, N, 5 + K]` (centre, size, objectness, probabilities). Masks as for `yolo`.
+    /// `yolo-v5`: YOLOv5, YOLOv6, YOLOv7, and YOLOX exported with `--decode_in_inference`: `[B, N, 5 + K]` (centre,
+    /// size, objectness, probabilities). Masks as for `yolo`.
     pub const YOLO_V5: Format = Format::named("yolo-v5");
 }
 
@@ -26,18 +30,15 @@ impl Form for YoloV5 {
     }
 
     fn best(table: &Table<'_>, context: &Context, best: &mut Vec<f32>, kinds: &mut Vec<u32>) -> Result<()> {
-        for row in table.numbers.rows() {
-            let scores = row.iter().skip(5).take(context.kinds()).zip(0..);
-            let mut lowest = f32::INFINITY;
-            let mut highest = (f32::NEG_INFINITY, 0);
-            for (&score, kind) in scores {
-                lowest = if score < lowest { score } else { lowest };
-                highest = if score > highest.0 { (score, kind) } else { highest };
-            }
-            table.probability(context, lowest)?;
-            best.push(table.probability(context, highest.0)? * table.probability(context, row[4])?);
-            kinds.push(highest.1);
+        table.weighed_kinds(context, best, kinds)
+    }
+
+    fn place(table: &Table<'_>, row: usize, placement: &Placement) -> Result<PixelBox> {
+        let sides = [0, 1, 2, 3].map(|i| table.numbers[[row, i]]);
+        if looks_undecoded(sides, (row, table.numbers.nrows()), placement) {
+            let expected = "centre and size in pixels (YOLOX as it is exported by default is of format `yolox`)";
+            return Err(table.unlikely(expected, sides));
         }
-        Ok(())
+        Ok(Self::bbox(sides, placement))
     }
 }

@@ -56,8 +56,48 @@ fn auto_tells_the_formats_apart() {
         ),
         (Task::Anomaly, 1, scored.to_vec(), "Anomaly { map: Some(1), score: Some(0), scalar: false }".to_owned()),
     ];
+    let nas = |names: [&str; 2]| vec![port(names[0], "f32", &[1, 20, 4]), port(names[1], "f32", &[1, 20, 2])];
+    let own = |names: [&str; 3], whole: &str| {
+        vec![port(names[0], whole, &[-1, 300]), port(names[1], "f32", &[-1, 300, 4]), port(names[2], "f32", &[-1, 300])]
+    };
+    let counted = |names: [&str; 4]| {
+        let mut ports = own([names[0], names[1], names[2]], "i32");
+        ports.push(port(names[3], "i32", &[-1, 1]));
+        ports
+    };
+    let selected = |count: &str| format!("Detections {{ boxes: 1, labels: 0, scores: 2, count: {count},");
+    let cases = cases.into_iter().chain([
+        (
+            Task::Detect,
+            2,
+            nas(["graph2_pred_bboxes", "graph2_pred_scores"]),
+            "YoloNas { boxes: 0, scores: 1 }".to_owned(),
+        ),
+        (Task::Detect, 2, nas(["pred_boxes", "logits"]), set(1, 0, "Sigmoid")),
+        (Task::Detect, 2, own(["labels", "boxes", "scores"], "i64"), selected("None")),
+        (Task::Detect, 2, counted(["det_classes", "det_boxes", "det_scores", "num_dets"]), selected("Some(3)")),
+        (
+            Task::Segment,
+            3,
+            vec![port("y", "i64", &[1, 64, 64])],
+            "ClassMap { map: 0, rank: 2, batched: true }".to_owned(),
+        ),
+        (
+            Task::Segment,
+            3,
+            vec![port("y", "u8", &[1, 1, 64, 64])],
+            "ClassMap { map: 0, rank: 3, batched: true }".to_owned(),
+        ),
+        (
+            Task::Segment,
+            3,
+            vec![port("y", "i32", &[64, 64])],
+            "ClassMap { map: 0, rank: 2, batched: false }".to_owned(),
+        ),
+    ]);
     for (task, kinds, outputs, want) in cases {
-        assert_eq!(look(task, "auto", kinds, &outputs), Ok(want), "{task:?} {}", list(&outputs));
+        let found = look(task, "auto", kinds, &outputs);
+        assert!(found.as_ref().is_ok_and(|head| head.starts_with(&want)), "{task:?} {}: {found:?}", list(&outputs));
     }
 }
 
@@ -81,6 +121,27 @@ fn what_fits_several_formats_is_not_guessed() {
     assert_eq!(look(Task::Classify, "mask", 2, &outputs).unwrap_err().expected, "a format for task classify (scores)");
     let m = look(Task::Detect, "frobnicate", 2, &outputs).unwrap_err();
     assert!(m.expected.contains("grid, yolo, yolo-v5") && m.found == "`frobnicate`", "{m}");
+}
+
+#[test]
+fn selected_detections_are_not_guessed_without_names() {
+    let outputs = [port("a", "i64", &[-1, 300]), port("b", "f32", &[-1, 300, 4]), port("c", "f32", &[-1, 300])];
+    assert!(look(Task::Detect, "auto", 2, &outputs).is_err());
+    assert!(look(Task::Detect, "detections", 2, &outputs).is_ok());
+}
+
+#[test]
+fn outputs_that_are_no_tensors_are_named() {
+    let maps = Port { shape: Vec::new(), ..port("loss", "Sequence<Map<String, f32>>", &[]) };
+    let outputs = [port("classLabel", "String", &[-1, 1]), maps];
+    for format in ["auto", "scores"] {
+        let m = look(Task::Classify, format, 2, &outputs[1..]).unwrap_err();
+        assert!(m.found.starts_with("`loss` Sequence<Map<String, f32>>") && m.found.contains("ZipMap"), "{m}");
+    }
+    assert!(look(Task::Classify, "auto", 2, &outputs).unwrap_err().found.contains("`classLabel` String[?, 1]"));
+    // Beside numbers they do no harm.
+    let beside = [outputs[1].clone(), port("p", "f32", &[-1, 2])];
+    assert!(look(Task::Classify, "auto", 2, &beside).is_ok());
 }
 
 #[test]

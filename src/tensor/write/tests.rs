@@ -241,7 +241,7 @@ proptest! {
         to in (1u32..60, 1u32..60), padding in 0usize..20, seed: u64,
         format in prop::sample::select(&[Mono8, Mono10, Mono12, Mono14, Mono16, Rgb8, Rgb16, Bgr8][..]),
         kernel in prop::sample::select(&KERNELS[..]),
-        fit in prop::sample::select(&[Fit::Letterbox, Fit::Stretch, Fit::Crop, Fit::Source][..]),
+        fit in prop::sample::select(&[Fit::Letterbox, Fit::Corner, Fit::Stretch, Fit::Crop, Fit::Source][..]),
         channels in prop::sample::select(&[Channels::Gray, Channels::Rgb, Channels::Bgr][..]),
         reference: bool, antialias: bool,
     ) {
