@@ -178,6 +178,9 @@ fn scores_that_are_no_probabilities_are_refused_with_the_output_and_the_key() {
     let scale = "kinds = [\"anomaly\"]\nnormalize = { threshold = 20, min = 0, max = 40 }";
     assert!(inspect("anomaly", scale, &anomaly(3.0), None).unwrap().score < 0.1);
     assert!(inspect("anomaly", scale, &anomaly(35.0), None).unwrap().score > 0.8);
+    // Normalised already, all of it would be normal.
+    let scale = scale.replace("min = 0", "min = 2");
+    assert!(refused("anomaly", &scale, &anomaly(0.97)).contains("they are normalised already"));
 }
 
 #[test]
@@ -191,6 +194,11 @@ fn auto_does_not_take_one_layout_for_another() {
         problem.contains("whole numbers of kinds") && problem.contains("of these shapes: end2end, rtdetr"),
         "{problem}"
     );
+    // ... also where the second kind is nowhere.
+    let mut rows: Vec<f32> = [16.0, 12.0, 8.0, 8.0, 0.01, 0.0].repeat(20);
+    rows[4] = 0.9;
+    let problem = refused("detect", kinds, &[Given::new("out", &[1, 20, 6], rows)]);
+    assert!(problem.contains("20 of 20 boxes that are turned over"), "{problem}");
     // Boxes in parts of the input.
     let mut parts = vec![0.01; 6 * 20];
     [0.5, 0.4, 0.25, 0.25, 0.0, 0.9].iter().enumerate().for_each(|(n, &v)| parts[n * 20] = v);
@@ -228,6 +236,9 @@ fn an_anomaly_score_is_never_passed_over() {
     }
     let maps = [map(), Given::new("other", &[1, 1, 6, 8], [0.9; 48]), Given::new("score", &[1], [0.1])];
     assert!(refused("anomaly", kinds, &maps).contains("one output with an anomaly map"));
+    // A list that is always empty.
+    let nothing = Given::new("rows", &[1, 0, 6], []);
+    assert!(refused("detect", ROWS, &[nothing]).contains("outputs that can hold something"));
     // A score alone, with and without a batch axis.
     for shape in [&[][..], &[1], &[1, 1]] {
         let report = inspect("anomaly", kinds, &[Given::new("pred_score", shape, [0.875])], None).unwrap();

@@ -119,11 +119,15 @@ impl Manifest {
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// What the graph gets for black and for white, in the first channel.
+    /// What the graph gets for black and for white, in the channel in which they are closest.
     fn levels(&self) -> (f32, f32) {
         let Preprocess { scale, mean, std, .. } = &self.input;
-        let (mean, std) = (mean.first().copied().unwrap_or(0.0), std.first().copied().unwrap_or(1.0));
-        (((0.0 - mean) / std) as f32, ((255.0 * scale - mean) / std) as f32)
+        let of = |numbers: &[f64], channel: usize| numbers.get(channel).or(numbers.first()).copied();
+        let levels = (0..mean.len().max(std.len())).map(|channel| {
+            let (mean, std) = (of(mean, channel).unwrap_or(0.0), of(std, channel).unwrap_or(1.0));
+            (((0.0 - mean) / std) as f32, ((255.0 * scale - mean) / std) as f32)
+        });
+        levels.min_by(|a, b| (a.1 - a.0).abs().total_cmp(&(b.1 - b.0).abs())).unwrap_or((0.0, 1.0))
     }
 
     /// What can be used, but may let panels pass that should not, one sentence each: limits that hardly anything
@@ -284,6 +288,10 @@ mod tests {
             ("kinds =", "confidence = nan\nkinds =", "found NaN"),
             ("kinds =", "good = [\"c\"]\nkinds =", "`c`"),
             ("size =", "mean = [0.0, 0.0]\nsize =", "1 or 3 numbers, found 2"),
+            ("kinds =", "max_defects = 0\nkinds =", "max_defects of at least 1, found 0: every panel would pass"),
+            ("kinds =", "good = [\"b\", \"a\"]\nkinds =", "a kind that is a defect"),
+            ("size =", "scale = 1e-9\nsize =", "tell black from white, found 0 for black"),
+            ("size =", "mean = [0.0, 1e30, 0.0]\nsize =", "tell black from white"),
             ("size =", "stride = 16\nsize =", "a divisor of the size [8, 16], found 16"),
             ("size =", "stride = 8\nfit = \"crop\"\nsize =", "fit `letterbox` with it"),
             (

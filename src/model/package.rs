@@ -135,8 +135,16 @@ impl Model {
             let expected = "a batch of 1, since the outputs are one frame's";
             return Err(fit(Mismatch::new(expected, format!("a batch of {batch}"))));
         }
+        let used = head.outputs();
+        let nothing = used.iter().filter_map(|&output| graph.signature().outputs.get(output));
+        if let Some(port) = nothing.into_iter().find(|port| port.shape.contains(&Some(0))) {
+            return Err(fit(Mismatch::new(
+                "outputs that can hold something: every panel would pass",
+                port.to_string(),
+            )));
+        }
         let model = Model {
-            used: head.outputs(),
+            used,
             form,
             head,
             manifest_path,

@@ -12,6 +12,7 @@ use crate::frame::{Frame, FrameLimits, FrameScratch, Panel, PanelFiles, PanelInp
 use crate::geometry::Size;
 use crate::head::{self, Context, Decoder, Head, HeadFormat, Proposals, Slot};
 use crate::runtime::{Graph, InputForm, Outputs};
+use crate::tensor::Fit;
 
 /// What is read of a golden image's line: see `panelqc_eval::Golden`.
 #[derive(Deserialize)]
@@ -33,9 +34,13 @@ pub(super) struct Trial<'a> {
 impl Trial<'_> {
     /// Runs the graph on one picture and refuses outputs that do not fit the format; `own` are formats of the program.
     pub(super) fn run(&self, own: &[HeadFormat]) -> Result<()> {
-        let mut batch = self.manifest.batch(1);
+        // As many as will go through together, where a device makes itself ready for that number.
+        let most = self.graph.provider().default_batch().min(self.form.batch().unwrap_or(usize::MAX));
+        let count = if self.head.single() || self.manifest.input.fit == Fit::Source { 1 } else { most.max(1) };
+        let mut batch = self.manifest.batch(count);
         let panel = self.first_golden().map_or_else(|| self.test_picture(), Ok)?;
-        if let Err(problem) = batch.push(&panel.frames()[0], panel.reference()) {
+        let mut push = || batch.push(&panel.frames()[0], panel.reference());
+        if let Err(problem) = (0..count).try_for_each(|_| push()) {
             // Steps may take frames of a certain size only. Each panel is checked in any case.
             tracing::debug!(model = %self.graph.path().display(), %problem, "the model was not tried");
             return Ok(());

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayViewD, Axis};
 
 use crate::defect::Kind;
 use crate::error::Result;
@@ -20,7 +20,7 @@ use crate::geometry::PixelBox;
 use crate::head::context::most_confident_first;
 use crate::head::proposals::{Candidate, Proposals};
 use crate::head::search::real;
-use crate::head::{Context, Decoded, Format, Head, HeadFormat, Mismatch, Search, Slot, Task};
+use crate::head::{Context, Decoded, Format, Head, HeadFormat, Mismatch, Normalize, Search, Slot, Task};
 use crate::runtime::Port;
 
 pub(super) const FORMAT: HeadFormat =
@@ -68,6 +68,17 @@ fn find(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
     Ok(Arc::new(Anomaly { map, score, scalar }))
 }
 
+/// Refuses non-finite numbers, and numbers from 0 to 1 where the scale begins above: they are normalised already, and
+/// all would be normal.
+fn of_scale(slot: &Slot<'_>, output: usize, numbers: &ArrayViewD<'_, f32>, scale: &Normalize) -> Result<()> {
+    slot.finite(output, numbers)?;
+    if scale.min > 1.0 && numbers.iter().all(|number| (0.0..=1.0).contains(number)) {
+        let expected = format!("numbers of the scale of [output] normalize, which begins at {}", scale.min);
+        return Err(slot.unusual(output, expected, "numbers from 0 to 1 alone: they are normalised already"));
+    }
+    Ok(())
+}
+
 impl Head for Anomaly {
     fn outputs(&self) -> Vec<usize> {
         self.map.into_iter().chain(self.score).collect()
@@ -89,7 +100,7 @@ impl Head for Anomaly {
             }
             match normalize {
                 None => slot.probabilities(output, &map, NORMALIZE)?,
-                Some(_) => slot.finite(output, &map)?,
+                Some(scale) => of_scale(slot, output, &map, &scale)?,
             }
             let cells = (map.shape()[0], map.shape()[1]);
             let (_, cells) = found.maps.add_layer(placement, cells, map.iter().map(|&value| normal(value)));
@@ -101,7 +112,7 @@ impl Head for Anomaly {
                 let numbers = if self.scalar { slot.whole(output, 0)? } else { slot.ranked(output, &[0, 1])? };
                 match normalize {
                     None => slot.probabilities(output, &numbers, NORMALIZE)?,
-                    Some(_) => slot.finite(output, &numbers)?,
+                    Some(scale) => of_scale(slot, output, &numbers, &scale)?,
                 }
                 let (Some(&value), 1) = (numbers.first(), numbers.len()) else {
                     return Err(slot.misshapen(output, "one number for each frame", numbers.shape()));
@@ -155,7 +166,7 @@ impl Head for Anomaly {
 mod tests {
     use super::*;
     use crate::geometry::Size;
-    use crate::head::{Normalize, OutputConfig, testing};
+    use crate::head::{OutputConfig, testing};
     use crate::tensor::{Fit, Preprocess};
 
     fn decode(change: impl Fn(&mut OutputConfig), score: Option<f32>, map: &[f32]) -> Decoded {

@@ -33,6 +33,7 @@ struct EndToEnd;
 
 impl Form for EndToEnd {
     const NUMBERS_AXIS: usize = 1;
+    const CORNERS: bool = true;
     const SUPPRESSION: Suppression = Suppression::InGraph;
 
     fn numbers(_kinds: usize) -> usize {

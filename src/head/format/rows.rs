@@ -51,6 +51,9 @@ pub(super) trait Form: fmt::Debug + Send + Sync + 'static {
     /// What the numbers of a box are measured in.
     const UNIT: Unit = Unit::Pixels;
 
+    /// Whether the four numbers of a box are its corners.
+    const CORNERS: bool = false;
+
     /// Numbers before the mask coefficients.
     fn numbers(kinds: usize) -> usize;
 
@@ -123,6 +126,9 @@ impl<F: Form> Head for Rows<F> {
             Unit::Pixels => in_pixels(slot, self.rows, table.sides())?,
             Unit::Parts => in_parts(slot, self.rows, table.sides())?,
             Unit::Cells => {}
+        }
+        if F::CORNERS {
+            in_order(slot, self.rows, table.sides())?;
         }
         let angle = F::angle(context.kinds());
         let view = views.len().saturating_sub(1);
@@ -291,6 +297,23 @@ pub(super) fn in_pixels(slot: &Slot<'_>, output: usize, boxes: impl Iterator<Ite
     let expected =
         format!("boxes in pixels of the model's input of {model} (or a format whose boxes are in other units)");
     Err(slot.unusual(output, expected, format!("no number beyond {largest}")))
+}
+
+/// So many rows are not turned over by chance.
+const MANY_ROWS: usize = 16;
+
+/// Refuses rows most of whose boxes would be turned over, for a format of corners: they are centre and size.
+pub(super) fn in_order(slot: &Slot<'_>, output: usize, boxes: impl Iterator<Item = [f32; 4]>) -> Result<()> {
+    let (mut turned, mut count) = (0usize, 0usize);
+    for [x0, y0, x1, y1] in boxes.filter(|sides| *sides != [0.0; 4]) {
+        count += 1;
+        turned += usize::from(x1 < x0 || y1 < y0);
+    }
+    if turned < MANY_ROWS || 2 * turned <= count {
+        return Ok(());
+    }
+    let expected = "corners x0, y0, x1, y1 (is this another format, or are its axes transposed?)";
+    Err(slot.unusual(output, expected, format!("{turned} of {count} boxes that are turned over")))
 }
 
 /// Refuses boxes in pixels for a format in parts of the model's input.

@@ -186,7 +186,10 @@ impl Proof<'_> {
         if (limit < 1.0 || full && limit <= 1.0) && beyond.escapes(&self.pieces(&better, kind), &mut 0) {
             return true;
         }
-        let says = |(_, entry): &(usize, &Entry)| entry.rule.verdict >= verdict && entry.rule.covers(kind);
+        let says = |(_, entry): &(usize, &Entry)| {
+            let reached = full || entry.rule.least_confidence().is_none_or(|least| least < 1.0);
+            entry.rule.verdict >= verdict && entry.rule.covers(kind) && reached
+        };
         policy.rules.iter().enumerate().filter(says).any(|(place, _)| self.unreached(place).is_none())
     }
 
