@@ -160,8 +160,7 @@ mod tests {
         ];
         let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(Size::new(32, 32)) };
         let placement = placement.placement(Size::new(64, 32));
-        let head =
-            Detections { boxes: 0, labels: 1, scores: 2, count: Some(3), unit: Unit::Pixels };
+        let head = Detections { boxes: 0, labels: 1, scores: 2, count: Some(3), unit: Unit::Pixels };
         testing::decode(head, output, &tensors, (0, &placement))
     }
 

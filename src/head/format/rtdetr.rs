@@ -3,7 +3,7 @@
 //!
 //! It looks like `end2end`, so it is never guessed.
 
-use super::rows::{Form, Table, find};
+use super::rows::{Form, Table, Unit, find};
 use crate::error::Result;
 use crate::geometry::{PixelBox, Placement};
 use crate::head::{Context, Format, HeadFormat, Suppression, Task};

@@ -47,8 +47,7 @@ mod tests {
     #[test]
     fn boxes_are_rows_first_and_in_parts() {
         let head = Detections { boxes: 0, labels: 1, scores: 2, count: None, unit: Unit::Parts };
-        let tensors =
-            [(vec![1, 1, 4], vec![0.25, 0.5, 0.75, 1.0]), (vec![1, 1], vec![1.0]), (vec![1, 1], vec![0.9])];
+        let tensors = [(vec![1, 1, 4], vec![0.25, 0.5, 0.75, 1.0]), (vec![1, 1], vec![1.0]), (vec![1, 1], vec![0.9])];
         let size = Size::new(64, 48);
         let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(size) }.placement(size);
         let output = OutputConfig::new(vec!["background".into(), "a".into()]);

@@ -73,7 +73,7 @@ fn auto_tells_the_formats_apart() {
             nas(["graph2_pred_bboxes", "graph2_pred_scores"]),
             "YoloNas { boxes: 0, scores: 1 }".to_owned(),
         ),
-        (Task::Detect, 2, nas(["pred_boxes", "logits"]), set(1, 0, "Sigmoid")),
+        (Task::Detect, 2, nas(["pred_boxes", "logits"]), set(1, 0, "Sigmoid", false)),
         (Task::Detect, 2, own(["labels", "boxes", "scores"], "i64"), selected("None")),
         (Task::Detect, 2, counted(["det_classes", "det_boxes", "det_scores", "num_dets"]), selected("Some(3)")),
         (
