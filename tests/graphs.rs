@@ -112,7 +112,7 @@ fn a_run_is_not_resumed_with_other_weights() {
     assert_eq!(line(), before);
     fs::write(folder.path().join("w.bin"), floats(&[0.0, 0.0])).unwrap();
     let (status, _, err) = go();
-    assert!(status == 2 && err.contains("a result of another"), "{status} {err}");
+    assert!(status == 2 && err.contains("found one of another model"), "{status} {err}");
     assert_eq!(line(), before);
 }
 

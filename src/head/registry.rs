@@ -154,7 +154,8 @@ pub(crate) fn find(
             // What the only format misses says more than its name.
             let mut guessed = known.iter().filter(|format| format.guessed);
             if let (Some(only), None) = (guessed.next(), guessed.next()) {
-                return (only.find)(&search(true));
+                let named = |mismatch| without_tensors(signature).unwrap_or(mismatch);
+                return (only.find)(&search(true)).map_err(named);
             }
             let expected = format!("outputs of one of the formats {} with {} kinds", all(), output.kinds.len());
             let unknown = || Mismatch::new(expected, list(&signature.outputs));

@@ -122,11 +122,6 @@ impl<F: Form> Head for Rows<F> {
         kinds.clear();
         F::best(&table, context, best, kinds)?;
         let placement = slot.placement();
-        match F::UNIT {
-            Unit::Pixels => in_pixels(slot, self.rows, table.sides())?,
-            Unit::Parts => in_parts(slot, self.rows, table.sides())?,
-            Unit::Cells => {}
-        }
         if F::CORNERS {
             in_order(slot, self.rows, table.sides())?;
         }
@@ -154,6 +149,12 @@ impl<F: Form> Head for Rows<F> {
             if context.placed(&candidate, placement, notes).is_some() {
                 candidates.push(candidate);
             }
+        }
+        // A form says more of boxes that it cannot have.
+        match F::UNIT {
+            Unit::Pixels => in_pixels(slot, self.rows, table.sides())?,
+            Unit::Parts => in_parts(slot, self.rows, table.sides())?,
+            Unit::Cells => {}
         }
         let Some(planes) = &prototypes else { return Ok(()) };
         // Masks are drawn of what is left of the view only. What suppression drops now it would drop later, too.
