@@ -154,6 +154,7 @@ mod tests {
         assert_eq!(limit(&values(&[0, 100, 200, 255]), 255, false, false), 0, "few values are numbers");
         let soft: Vec<u16> = (0..=255).collect();
         assert_eq!(limit(&soft, 255, false, false), 127);
+        assert_eq!(limit(&soft, 255, false, true), 0, "colours are kinds");
         assert_eq!(limit(&values(&[0, 1, 255]), 255, true, false), 127, "a lossy format has noise");
         let many: Vec<u16> = (0..=100).collect();
         assert_eq!(limit(&many, 255, false, false), 0, "all of them faint");
