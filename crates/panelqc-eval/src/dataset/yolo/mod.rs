@@ -13,7 +13,7 @@ use super::locate::{Folders, inner, without_extension};
 use super::note::{NoteKind, Notes};
 use super::options::ReadOptions;
 use super::set::Dataset;
-use super::text::{MOST, MOST_OF_SET, read_text};
+use super::text::{MOST, MOST_OF_SET, quote, read_text};
 use super::{Label, Part, Sample, Truth, none_of, size_of};
 use config::{Config, Names};
 use row::Row;
@@ -114,7 +114,7 @@ fn listed(config: &Config, list: &Path) -> Result<Vec<(String, PathBuf)>> {
     let text = read_text(list, MOST_OF_SET)?;
     let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
     let image = |(number, line): (usize, &str)| {
-        let missing = || Error::labels(list, Some(number + 1), "an image that is there", format!("`{line}`"));
+        let missing = || Error::labels(list, Some(number + 1), "an image that is there", quote(line));
         let path = config.resolve_file(line, list.parent()).ok_or_else(missing)?;
         Ok((config.id(&path), path))
     };
