@@ -7,7 +7,7 @@ use super::collector::Collector;
 use super::locate::Folders;
 use super::note::NoteKind;
 use super::set::Dataset;
-use super::text::{MOST, read_text};
+use super::text::{MOST, quote, read_text};
 use super::{Label, Sample, Truth};
 
 /// The kinds by their number in the labels, from 1.
@@ -79,7 +79,7 @@ fn labels_of(path: &Path) -> Result<Vec<Truth>> {
                     path,
                     Some(number + 1),
                     "`x1 y1 x2 y2 type` with x1 < x2, y1 < y2 and a type of 1 to 6",
-                    format!("`{}`", line.trim()),
+                    quote(line.trim()),
                 ));
             }
         };

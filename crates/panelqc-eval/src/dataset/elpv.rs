@@ -5,7 +5,7 @@ use panelqc::{Error, PanelFiles, Result};
 use super::collector::Collector;
 use super::locate::{Folders, is_image};
 use super::set::Dataset;
-use super::text::{MOST_OF_SET, read_text};
+use super::text::{MOST_OF_SET, quote, read_text};
 use super::{Label, Sample};
 
 /// Reads the ELPV set of solar cells (Deitsch et al. 2019): `labels.csv` or a folder with it, whose lines are
@@ -33,7 +33,7 @@ pub fn read_elpv(folder: &Path) -> Result<Dataset> {
                 &path,
                 Some(number + 1),
                 "`images/NAME.png probability mono|poly` with a probability from 0 to 1",
-                format!("`{line}`"),
+                quote(line),
             ));
         };
         // A cell without an image is an error of its inspection.

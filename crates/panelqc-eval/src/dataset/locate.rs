@@ -38,6 +38,11 @@ pub(super) fn child(folder: &Path, name: &str) -> Option<PathBuf> {
     Some(folder.join(found))
 }
 
+/// The same; where there is none, the path that it would have.
+pub(super) fn inner(folder: &Path, name: &str) -> PathBuf {
+    child(folder, name).unwrap_or_else(|| folder.join(name))
+}
+
 /// The names in a folder, sorted, without hidden ones; none of a folder that cannot be read.
 pub(super) fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageFormat};
+use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
 use panelqc::{Error, Mask, Result, Size};
 
 use super::locate::{Folders, is_image};
@@ -38,12 +38,14 @@ pub(super) fn read_mask(path: &Path, size: (u32, u32)) -> Result<Mask> {
     let reader = reader.map_err(Error::io("reading", path))?;
     let lossy = matches!(reader.format(), Some(ImageFormat::Jpeg | ImageFormat::WebP));
     let bad = |e: image::ImageError| Error::labels(path, None, "a mask", e.to_string());
-    let decoder = reader.into_decoder().map_err(bad)?;
+    let mut decoder = reader.into_decoder().map_err(bad)?;
     if decoder.dimensions() != size {
         let text = |(w, h): (u32, u32)| format!("{w}x{h}");
         let expected = format!("a mask as large as its image, {}", text(size));
         return Err(Error::labels(path, None, expected, text(decoder.dimensions())));
     }
+    let mut limits = Limits::default();
+    limits.reserve(decoder.total_bytes()).and_then(|()| decoder.set_limits(limits)).map_err(bad)?;
     let (values, white, coloured) = match DynamicImage::from_decoder(decoder).map_err(bad)? {
         DynamicImage::ImageLuma8(image) => (image.into_raw().into_iter().map(u16::from).collect(), 255, false),
         DynamicImage::ImageLuma16(image) => (image.into_raw(), u16::MAX, false),
@@ -152,6 +154,7 @@ mod tests {
         assert_eq!(limit(&values(&[0, 100, 200, 255]), 255, false, false), 0, "few values are numbers");
         let soft: Vec<u16> = (0..=255).collect();
         assert_eq!(limit(&soft, 255, false, false), 127);
+        assert_eq!(limit(&soft, 255, false, true), 0, "colours are kinds");
         assert_eq!(limit(&values(&[0, 1, 255]), 255, true, false), 127, "a lossy format has noise");
         let many: Vec<u16> = (0..=100).collect();
         assert_eq!(limit(&many, 255, false, false), 0, "all of them faint");

@@ -33,8 +33,9 @@ impl Part {
         }
     }
 
-    /// What a folder, file or key of this name holds: `valid`, `Test`, `val2017`.
+    /// What a folder, file or key of this name holds: `valid`, `Test`, `val2017`, `obj_train_data` (CVAT).
     pub(super) fn of_name(name: &str) -> Option<Self> {
+        let name = name.strip_prefix("obj_").and_then(|name| name.strip_suffix("_data")).unwrap_or(name);
         let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
         let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(name));
         match () {
@@ -110,6 +111,7 @@ mod tests {
         assert!("Val".parse::<Part>().is_err() && "list.txt".parse::<Part>().is_err());
         for (name, part) in [
             ("val2017", Some(Part::Val)),
+            ("obj_Validation_data", Some(Part::Val)),
             ("burn_in_test", None),
             ("TRAIN", Some(Part::Train)),
             ("Testing", Some(Part::Test)),

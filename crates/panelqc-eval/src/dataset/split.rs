@@ -7,7 +7,7 @@ use panelqc::{Error, Result};
 
 use super::Sample;
 use super::locate::{is_image, without_extension};
-use super::text::{MOST_OF_SET, decode};
+use super::text::{MOST_OF_SET, decode, quote};
 
 /// Extensions besides those of images that a list may have behind its names.
 const OTHERS: [&str; 13] =
@@ -70,7 +70,7 @@ impl Split {
                 Search::Found(at) => at.into_iter().for_each(|at| chosen[at] = true),
                 Search::Several(at) => {
                     let ids: Vec<&str> = at.iter().map(|&at| samples[at].files.id.as_str()).collect();
-                    let found = format!("`{line}`, which is the end of {}", ids.join(" and of "));
+                    let found = format!("{}, which is the end of {}", quote(line), ids.join(" and of "));
                     return Err(Error::labels(list, Some(*number), "the name of one panel", found));
                 }
                 Search::None => missing.push((*number, line)),
@@ -79,7 +79,7 @@ impl Split {
         if let [(number, first), ..] = missing[..] {
             let example = samples.first().map(|sample| format!(", such as `{}`", sample.files.id)).unwrap_or_default();
             let expected = format!("panels of the data set{example}");
-            let found = format!("{} that it does not have, the first `{first}`", missing.len());
+            let found = format!("{} that it does not have, the first {}", missing.len(), quote(first));
             return Err(Error::labels(list, Some(number), expected, found));
         }
         let mut chosen = chosen.into_iter();

@@ -12,6 +12,9 @@ pub(super) const MOST: u64 = 64 << 20;
 /// The largest file with the labels of a whole set, in bytes: twice that of COCO's or LVIS's training part.
 pub(super) const MOST_OF_SET: u64 = 2 << 30;
 
+/// The most characters of a line that a message repeats.
+const QUOTED: usize = 120;
+
 const UTF: &str = "text in UTF-8, or in UTF-16 with a byte order mark";
 
 /// The text of a file of at most `most` bytes in UTF-8, with or without a byte order mark, or in UTF-16 with one.
@@ -89,6 +92,14 @@ fn declared(bytes: &[u8]) -> Option<&[u8]> {
     let value = value.strip_prefix(b"=")?.trim_ascii_start();
     let (&quote, value) = value.split_first().filter(|(quote, _)| b"\"'".contains(quote))?;
     value.split(|&byte| byte == quote).next()
+}
+
+/// A line for a message, in quotes; of a long one its head.
+pub(super) fn quote(line: &str) -> String {
+    match line.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("`{}...`", &line[..end]),
+        None => format!("`{line}`"),
+    }
 }
 
 /// Counts lines from one place of a text to the next: from the start each time, many places would take the square of
@@ -180,6 +191,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let message = read_text(dir.path(), 4).unwrap_err().to_string();
         assert!(message.contains("expected a file, found a folder"), "{message}");
+    }
+
+    #[test]
+    fn a_message_repeats_the_head_of_a_line() {
+        assert_eq!(quote("ä b"), "`ä b`");
+        assert_eq!(quote(&"ä".repeat(1000)), format!("`{}...`", "ä".repeat(QUOTED)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use panelqc::{Error, Result};
 use walkdir::WalkDir;
 
 use super::collector::Collector;
-use super::locate::{Folders, Found, is_hidden};
+use super::locate::{Folders, Found, inner, is_hidden};
 use super::note::{NoteKind, Notes};
 use super::options::ReadOptions;
 use super::set::Dataset;
@@ -139,12 +139,12 @@ fn stated_size(root: &Element) -> std::result::Result<Option<(usize, Sides)>, Pr
 fn image_of(root: &Element, path: &Path, folders: &mut Folders) -> std::result::Result<Found, Problem> {
     let beside = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut places = vec![beside.clone()];
-    places.extend(IMAGES.iter().map(|folder| beside.join("..").join(folder)));
+    places.extend(IMAGES.iter().map(|folder| inner(&beside.join(".."), folder)));
     let parts: Vec<_> = beside.iter().collect();
     if let Some(at) = parts.iter().rposition(|part| part.eq_ignore_ascii_case(LABELS)) {
         let above: PathBuf = parts[..at].iter().collect();
-        let inner = |folder: &&str| parts[at + 1..].iter().fold(above.join(folder), |path, part| path.join(part));
-        places.extend(IMAGES.iter().map(inner));
+        let below = |folder: &&str| parts[at + 1..].iter().fold(inner(&above, folder), |path, part| path.join(part));
+        places.extend(IMAGES.iter().map(below));
     }
     let own = path.file_stem().unwrap_or_default().to_string_lossy();
     let named = root.child("filename");
@@ -295,7 +295,9 @@ mod tests {
         assert_eq!(kinds, [(NoteKind::OtherParts, 1), (NoteKind::LeftOut, 1)]);
         let train = read_voc(dir.path(), &ReadOptions::default().with_part(Part::Train)).unwrap();
         assert_eq!(train.samples[0].files.id, "train/a");
-        let dir = set(&["JPEGImages/line/a.jpg"], &[("Annotations/line/a.xml", &a)]);
-        assert_eq!(read_voc(dir.path(), &ReadOptions::default()).unwrap().samples[0].files.id, "line/a");
+        for image in ["JPEGImages/line/a.jpg", "Images/line/a.jpg"] {
+            let dir = set(&[image], &[("Annotations/line/a.xml", &a)]);
+            assert_eq!(read_voc(dir.path(), &ReadOptions::default()).unwrap().samples[0].files.id, "line/a");
+        }
     }
 }

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::collector::Collector;
-use super::locate::{Folders, child, names};
+use super::locate::{Folders, child, inner, names};
 use super::note::NoteKind;
 use super::options::ReadOptions;
 use super::set::Dataset;
-use super::text::{Lines, MOST_OF_SET, read_text};
+use super::text::{Lines, MOST, MOST_OF_SET, read_text};
 use super::{Label, Part, Sample, Truth, check_size, place_of, size_of};
 use record::{Annotation, Category, Id, Image};
 
@@ -30,6 +30,9 @@ struct File<'a> {
 
 /// How the names of files begin that COCO has beside its instances.
 const OTHERS: [&str; 5] = ["captions", "person_keypoints", "stuff", "panoptic", "image_info"];
+
+/// The most files that a message names.
+const LISTED: usize = 4;
 
 /// Where and why a record is refused: byte in the text, expected, found.
 type Problem = (usize, String, String);
@@ -64,19 +67,20 @@ pub fn read_coco(folder: &Path, options: &ReadOptions) -> Result<Dataset> {
 
 /// What is wrong with a file that is no COCO instances.
 fn not_coco(path: &Path, text: &str, e: &serde_json::Error) -> Error {
-    let head = text.trim_start();
-    let other = if text.contains("\"shapes\"") && text.contains("\"imagePath\"") {
-        Some("labelme")
-    } else if head.starts_with('[') && text.contains("\"result\"") {
-        Some("Label Studio")
-    } else {
-        None
-    };
-    let found = match other {
-        Some(tool) => format!("a file of {tool}'s own format, which can be exported as COCO ({e})"),
+    let found = match foreign(text) {
+        Some(tool) => format!("{tool} ({e})"),
         None => e.to_string(),
     };
     Error::labels(path, Some(e.line()), "COCO instances: images, annotations, categories", found)
+}
+
+/// Whose format a text has, if it is that of a tool that can also write COCO's.
+fn foreign(text: &str) -> Option<&'static str> {
+    if text.contains("\"shapes\"") && text.contains("\"imagePath\"") {
+        return Some("a file of labelme's own format, which can be exported as COCO");
+    }
+    let is_list = text.trim_start().starts_with('[') && text.contains("\"result\"");
+    is_list.then_some("a file of Label Studio's own format, which can be exported as COCO")
 }
 
 /// The JSON file of a set, or of the part of it that is read.
@@ -105,7 +109,11 @@ fn instances(folder: &Path, options: &ReadOptions, set: &mut Collector) -> Resul
         let around = around.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Part::of_name(stem.rsplit(['_', '-']).next().unwrap_or(&stem)).or(Part::of_name(&around))
     };
-    let listed = || found.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let listed = || {
+        let more = found.len().saturating_sub(LISTED);
+        let names = found.iter().take(LISTED).map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        if more == 0 { names } else { format!("{names} and {more} more") }
+    };
     let parts: Vec<Part> = found.iter().filter_map(part).collect();
     let bad = |(expected, found)| Error::labels(folder, None, expected, found);
     match (&found[..], parts.len()) {
@@ -123,8 +131,11 @@ fn instances(folder: &Path, options: &ReadOptions, set: &mut Collector) -> Resul
             }
         }
         (several, _) => {
-            let expected = "annotations.json, or one JSON file (`folder` may be the file itself)".to_owned();
-            Err(bad((expected, format!("{}: {}", several.len(), listed()))))
+            let expected = "annotations.json, or one JSON file (the file itself can be named)".to_owned();
+            // labelme writes one for each image.
+            let tool = several.first().and_then(|path| read_text(path, MOST).ok()).and_then(|text| foreign(&text));
+            let tool = tool.map(|tool| format!("; the first is {tool}")).unwrap_or_default();
+            Err(bad((expected, format!("{}: {}{tool}", several.len(), listed()))))
         }
     }
 }
@@ -136,16 +147,16 @@ fn stem_of(path: &Path) -> String {
 /// Folders that the images of a JSON file may lie in.
 fn places(path: &Path) -> Vec<PathBuf> {
     let beside = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut places = vec![beside.clone(), beside.join("images")];
+    let mut places = vec![beside.clone(), inner(&beside, "images")];
     let is_inner = beside.file_name().is_some_and(|name| name.eq_ignore_ascii_case("annotations"));
     // A relative path may be no more than the file's name.
     let around = if is_inner { beside.parent().map(Path::to_path_buf) } else { Some(beside) };
     let Some(around) = around else { return places };
     let stem = stem_of(path);
     let end = stem.split_once('_').map_or(stem.as_str(), |(_, end)| end);
-    places.extend([around.clone(), around.join("images"), around.join(end), around.join("images").join(end)]);
-    places.push(around.join(end).join("images"));
-    places.push(around.join("data"));
+    let images = inner(&around, "images");
+    places.extend([around.clone(), images.clone(), around.join(end), images.join(end)]);
+    places.extend([around.join(end).join("images"), around.join("data")]);
     places
 }
 

@@ -189,16 +189,20 @@ fn layouts_of_other_tools_are_read() {
         ("a.png", "annotations/instances_Train.json"),
         ("valid/a.png", "valid/_annotations.coco.json"),
         ("images/a.png", "result.json"),
+        ("Images/a.png", "result.json"),
+        ("Images/a.png", "Annotations/instances_default.json"),
         ("data/a.png", "labels.json"),
     ] {
-        let dir = set(&[image], &[(json, ONE), ("annotations/captions_val2017.json", "{}")]);
+        let folder = json.split_once('/').map_or("annotations", |(folder, _)| folder);
+        let captions = if folder == "valid" { "annotations" } else { folder };
+        let dir = set(&[image], &[(json, ONE), (&format!("{captions}/captions_val2017.json"), "{}")]);
         for folder in [dir.path().to_path_buf(), dir.path().join(json)] {
             let read = read_coco(&folder, &ReadOptions::default());
             let read = read.unwrap_or_else(|e| panic!("{json}: {e}"));
             assert_eq!(ids(&read), ["a"], "{json}");
             assert!(read.samples[0].files.frames[0].ends_with(image), "{image}");
         }
-        if !json.starts_with("annotations") {
+        if !json.to_lowercase().starts_with("annotations") {
             continue;
         }
         fs::remove_file(dir.path().join(json)).unwrap();
@@ -228,6 +232,10 @@ fn one_part_of_a_set_is_read() {
         let message = read_coco(dir.path(), &ReadOptions::default().with_part(Part::Test)).unwrap_err().to_string();
         assert!(message.contains("expected the part `test`, found only train, val"), "{message}");
     }
+    let labelme = r#"{"version": "5.4", "shapes": [], "imagePath": "a.png", "imageData": null}"#;
+    let dir = set(&["a.png"], &[("a.json", labelme), ("b.json", labelme)]);
+    let message = read_coco(dir.path(), &ReadOptions::default()).unwrap_err().to_string();
+    assert!(message.contains("found 2: ") && message.contains("the first is a file of labelme's own"), "{message}");
     let dir = set(&["a.png"], &[("x.json", ONE), ("y.json", ONE)]);
     let message = read_coco(dir.path(), &ReadOptions::default()).unwrap_err().to_string();
     assert!(message.contains("one JSON file") && message.contains("y.json"), "{message}");

@@ -147,6 +147,15 @@ impl Config {
         paths.into_iter().find(|path| path.exists())
     }
 
+    /// The file that a line of a list means: as [`resolve`](Self::resolve), or the longest end of it that is there, since
+    /// tools write paths of other machines, or of a folder around the set's.
+    pub(super) fn resolve_file(&self, line: &str, beside: Option<&Path>) -> Option<PathBuf> {
+        let line = line.replace('\\', "/");
+        let ends = line.match_indices('/').map(|(at, _)| &line[at + 1..]);
+        let ends = [line.as_str()].into_iter().chain(ends.filter(|end| !end.starts_with('/')));
+        ends.filter_map(|end| self.resolve(end, beside)).find(|path| path.is_file())
+    }
+
     /// The folder that panels are named from.
     pub(super) fn root(&self) -> &Path {
         self.roots.last().map_or(Path::new(""), PathBuf::as_path)

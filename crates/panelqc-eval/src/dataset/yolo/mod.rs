@@ -9,11 +9,11 @@ use std::path::{Component, Path, PathBuf};
 use panelqc::{Error, Result, find_images};
 
 use super::collector::Collector;
-use super::locate::{Folders, child, without_extension};
+use super::locate::{Folders, inner, without_extension};
 use super::note::{NoteKind, Notes};
 use super::options::ReadOptions;
 use super::set::Dataset;
-use super::text::{MOST, MOST_OF_SET, read_text};
+use super::text::{MOST, MOST_OF_SET, quote, read_text};
 use super::{Label, Part, Sample, Truth, none_of, size_of};
 use config::{Config, Names};
 use row::Row;
@@ -114,8 +114,8 @@ fn listed(config: &Config, list: &Path) -> Result<Vec<(String, PathBuf)>> {
     let text = read_text(list, MOST_OF_SET)?;
     let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
     let image = |(number, line): (usize, &str)| {
-        let missing = || Error::labels(list, Some(number + 1), "an image that is there", format!("`{line}`"));
-        let path = config.resolve(line, list.parent()).filter(|path| path.is_file()).ok_or_else(missing)?;
+        let missing = || Error::labels(list, Some(number + 1), "an image that is there", quote(line));
+        let path = config.resolve_file(line, list.parent()).ok_or_else(missing)?;
         Ok((config.id(&path), path))
     };
     lines.map(image).collect()
@@ -165,12 +165,11 @@ impl Labels {
         let beside = image.parent().unwrap_or(Path::new("")).to_path_buf();
         let parts: Vec<_> = beside.iter().collect();
         let at = parts.iter().rposition(|part| part.eq_ignore_ascii_case("images"));
-        let inner = at.map(|at| {
+        let apart = at.map(|at| {
             let above: PathBuf = parts[..at].iter().collect();
-            let labels = child(&above, "labels").unwrap_or_else(|| above.join("labels"));
-            parts[at + 1..].iter().fold(labels, |path, part| path.join(part))
+            parts[at + 1..].iter().fold(inner(&above, "labels"), |path, part| path.join(part))
         });
-        for folder in inner.into_iter().chain([beside]) {
+        for folder in apart.into_iter().chain([beside]) {
             let files = &self.folders.files(&folder).names;
             let is_text = |file: &&String| file.rsplit_once('.').is_some_and(|(s, e)| s == stem && is_txt(e));
             let head = format!("{stem}.");

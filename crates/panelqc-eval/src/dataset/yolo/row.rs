@@ -1,5 +1,6 @@
 use super::config::Names;
 use crate::dataset::Truth;
+use crate::dataset::text::quote;
 use crate::dataset::truth::polygon;
 
 /// A line of a label file, read as numbers.
@@ -34,7 +35,10 @@ impl Row {
         let (width, height) = (f64::from(size.0), f64::from(size.1));
         if is_pose(numbers) {
             let expected = "a box, a polygon or an oriented box".to_owned();
-            return Err((expected, format!("a row of a pose (a box and points with their visibility): `{line}`")));
+            return Err((
+                expected,
+                format!("a row of a pose (a box and points with their visibility): {}", quote(line)),
+            ));
         }
         match numbers[..] {
             [x, y, w, h] => {
@@ -69,7 +73,7 @@ impl Row {
 }
 
 fn form(line: &str) -> Problem {
-    ("`class x y width height` or `class x1 y1 x2 y2 x3 y3 ...` in 0 to 1".to_owned(), format!("`{line}`"))
+    ("`class x y width height` or `class x1 y1 x2 y2 x3 y3 ...` in 0 to 1".to_owned(), quote(line))
 }
 
 /// Whether the numbers after the class are a box, and points `x y visibility` with a visibility of 0, 1 or 2.

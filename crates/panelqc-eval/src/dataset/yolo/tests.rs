@@ -182,8 +182,18 @@ fn one_part_of_a_set_is_read() {
     assert!(message.contains("expected the folder or list `gone/images`, found none there"), "{message}");
     let message = error(&dir, &options.clone().with_part(Part::Test));
     assert!(message.contains("expected the part `test`, found only train, val"), "{message}");
+    let dir = export("val: lists/abroad.txt\nnames: [open]\n");
+    fs::write(dir.path().join("lists/abroad.txt"), "/content/set/valid/images/c.png\ndata/test/images/d.png\n")
+        .unwrap();
+    assert_eq!(ids(&read(&dir).unwrap()), ["valid/images/c", "test/images/d"]);
     let message = error(&export("val: lists/val.txt\nnames: [open]\n"), &options);
     assert!(message.contains("val.txt:2: expected an image that is there"), "{message}");
+    // CVAT's export of YOLO 1.1.
+    let dir = set(
+        &["obj_Train_data/a.png", "obj_Validation_data/b.png"],
+        &[("obj.names", "open\n"), ("obj_Train_data/a.txt", BOX), ("obj_Validation_data/b.txt", BOX)],
+    );
+    assert_eq!(ids(&read(&dir).unwrap()), ["obj_Validation_data/b"]);
     // Nothing of what is named is there: the folder may be one part of the set.
     let dir = set(&["a.png"], &[("data.yaml", "train: x\nval: y\nnames: [open]\n"), ("a.txt", BOX)]);
     let all = read_yolo(dir.path(), &options).unwrap();
