@@ -1,4 +1,4 @@
-use super::huffman::{SHORT, Table, WINDOW};
+use super::huffman::{Blocks, SHORT, Table, WINDOW};
 
 /// Entropy-coded data without its stuffing, read bit by bit.
 pub(super) struct Bits<'a> {
@@ -96,10 +96,15 @@ impl<'a> Bits<'a> {
         })
     }
 
-    /// Passes over a block of a sequential scan.
+    /// Passes over a block of a sequential scan, of which `short` are the [lengths of short ones](Table::blocks).
     #[inline(always)]
-    pub(super) fn block(&mut self, dc: &Table, ac: &Table) -> Option<()> {
+    pub(super) fn block(&mut self, dc: &Table, ac: &Table, short: &Blocks) -> Option<()> {
         self.refill();
+        let bits = short[(self.held >> (64 - WINDOW)) as usize];
+        if bits != 0 {
+            self.skip(u32::from(bits));
+            return Some(());
+        }
         // The difference takes 31 bits at most.
         let size = self.symbol(dc).filter(|&size| size <= 15)?;
         self.skip(u32::from(size));

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::bits::{Bits, Step};
-use super::huffman::{Class, Table};
+use super::huffman::{Blocks, Class, Table};
 use crate::frame::flaw::Flaw;
 use crate::frame::limits::{FrameLimits, no_memory};
 use crate::geometry::Size;
@@ -23,6 +23,8 @@ pub(in crate::frame) struct Checker {
     data: Vec<u8>,
     /// The tables of the last file: cameras write the same ones into every file.
     tables: [Option<Box<Table>>; 8],
+    /// The lengths of short blocks, for pairs of tables.
+    short: Vec<(usize, usize, Box<Blocks>)>,
     /// Where in it the same byte stands many times, in bits.
     runs: Vec<Range<usize>>,
     /// In a progressive file: which coefficients of a block are not zero so far, for all blocks of all components.
@@ -203,6 +205,7 @@ impl<'a> Walk<'a, '_> {
             let known = &mut self.memory.tables[slot];
             if known.as_ref().is_none_or(|table| !table.is(counts, own)) {
                 *known = Some(Table::new(class, *counts, own).ok_or_else(bad)?);
+                self.memory.short.retain(|&(dc, ac, _)| dc != slot && ac != slot);
             }
             self.stated[slot] = true;
             rest = &symbols[total..];
@@ -346,11 +349,21 @@ impl<'a> Walk<'a, '_> {
         let tables = |slot: usize| memory.tables[slot].as_deref();
         // The tables of the blocks of a unit.
         let mut unit = Vec::new();
-        for &(number, dc, ac) in &scan.parts {
-            let (h, v) = frame.components[number].sampling;
-            let blocks = if scan.parts.len() == 1 { 1 } else { h * v };
-            if let (true, Some(dc), Some(ac)) = (sequential, tables(dc), tables(ac)) {
-                unit.extend(std::iter::repeat_n((dc, ac), blocks));
+        if sequential {
+            for &(_, dc, ac) in &scan.parts {
+                let known = memory.short.iter().any(|short| (short.0, short.1) == (dc, ac));
+                if let (false, Some(first), Some(others)) = (known, tables(dc), tables(ac)) {
+                    memory.short.push((dc, ac, first.blocks(others)));
+                }
+            }
+            for &(number, dc, ac) in &scan.parts {
+                let (h, v) = frame.components[number].sampling;
+                let blocks = if scan.parts.len() == 1 { 1 } else { h * v };
+                let short = memory.short.iter().find(|short| (short.0, short.1) == (dc, ac));
+                let (Some(dc), Some(ac), Some((.., short))) = (tables(dc), tables(ac), short) else {
+                    return Err(damaged("a scan whose Huffman table is missing"));
+                };
+                unit.extend(std::iter::repeat_n(Coded { dc, ac, short }, blocks));
             }
         }
         let (mut done, mut restarts) = (0, 0u8);
@@ -367,7 +380,7 @@ impl<'a> Walk<'a, '_> {
             let whole = if sequential {
                 sequential_part(&mut bits, &unit, part.len(), &memory.runs)
             } else {
-                let blocks = Blocks { across: units.0, nonzero: &mut memory.nonzero };
+                let blocks = Grid { across: units.0, nonzero: &mut memory.nonzero };
                 progressive_part(&mut bits, frame, scan, part.clone(), blocks, &memory.runs, tables)
             };
             // Fewer than 8 bits fill up the last byte.
@@ -452,12 +465,20 @@ fn is_in(runs: &[Range<usize>], bits: Range<usize>) -> bool {
     runs.iter().any(|run| run.start <= bits.start && bits.end <= run.end)
 }
 
+/// What a block of a sequential scan is coded with.
+#[derive(Clone, Copy)]
+struct Coded<'a> {
+    dc: &'a Table,
+    ac: &'a Table,
+    short: &'a Blocks,
+}
+
 /// Goes through `units` of a sequential scan, whose blocks have these tables.
-fn sequential_part(bits: &mut Bits<'_>, unit: &[(&Table, &Table)], units: usize, runs: &[Range<usize>]) -> Option<()> {
+fn sequential_part(bits: &mut Bits<'_>, unit: &[Coded<'_>], units: usize, runs: &[Range<usize>]) -> Option<()> {
     for _ in 0..units {
-        for (dc, ac) in unit {
+        for Coded { dc, ac, short } in unit {
             let start = bits.used();
-            bits.block(dc, ac)?;
+            bits.block(dc, ac, short)?;
             if !runs.is_empty() && bits.used() - start > FLAT && is_in(runs, start..bits.used()) {
                 return None;
             }
@@ -467,7 +488,7 @@ fn sequential_part(bits: &mut Bits<'_>, unit: &[(&Table, &Table)], units: usize,
 }
 
 /// The blocks that a progressive scan goes through.
-struct Blocks<'a> {
+struct Grid<'a> {
     /// In a row of the scan.
     across: usize,
     /// See [`Checker::nonzero`].
@@ -480,7 +501,7 @@ fn progressive_part<'t>(
     frame: &Frame,
     scan: &Scan,
     units: Range<usize>,
-    blocks: Blocks<'_>,
+    blocks: Grid<'_>,
     runs: &[Range<usize>],
     tables: impl Fn(usize) -> Option<&'t Table>,
 ) -> Option<()> {

@@ -3,6 +3,9 @@ pub(super) const SHORT: u32 = 9;
 /// How many bits are looked up at once for as many steps as they hold.
 pub(super) const WINDOW: u32 = 11;
 
+/// By the next bits: how many of them a whole block takes, 0 where it takes more than there are.
+pub(super) type Blocks = [u8; 1 << WINDOW];
+
 /// What a table is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -116,6 +119,26 @@ impl Table {
         let length = (1..=16).find(|&length| bits < self.limit[length as usize])?;
         let at = (bits >> (16 - length)) as i32 + self.offset[length as usize];
         self.symbols.get(usize::try_from(at).ok()?).map(|&symbol| (symbol, length))
+    }
+
+    /// The lengths of short blocks, with this table for the first coefficient and `ac` for the others. Most blocks are
+    /// flat, and gone in one step so.
+    pub(super) fn blocks(&self, ac: &Table) -> Box<Blocks> {
+        let mut blocks = Box::new([0; 1 << WINDOW]);
+        for (bits, length) in (0u32..).zip(blocks.iter_mut()) {
+            let entry = self.short[(bits >> (WINDOW - SHORT)) as usize];
+            let (size, code) = (u32::from(entry & 0xFF), u32::from(entry >> 8));
+            let used = code + size;
+            if entry == 0 || used >= WINDOW {
+                continue;
+            }
+            // Zeros stand for the bits that are not known: a leap over them is too long.
+            let leap = ac.leaps[(bits << used & ((1 << WINDOW) - 1)) as usize];
+            if leap.ends() && leap.coefficients() < 63 && used + leap.bits() <= WINDOW {
+                *length = (used + leap.bits()) as u8;
+            }
+        }
+        blocks
     }
 
     /// The whole steps in the next [`WINDOW`] bits.
