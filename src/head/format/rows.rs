@@ -179,12 +179,18 @@ impl<'a> Table<'a> {
             _ => slot.array(output, 2)?,
         };
         let table = plane(table)?;
-        slot.finite(output, &table)?;
         let numbers = if F::NUMBERS_AXIS == 0 { table.reversed_axes() } else { table };
         let before = F::numbers(context.kinds());
         if numbers.ncols() != before + masks {
             let expected = format!("{} numbers per proposal", before + masks);
             return Err(slot.misshapen(output, expected, numbers.shape()));
+        }
+        if F::NUMBERS_AXIS == 0 {
+            // `highest_kinds` looks at the scores, which are most of it.
+            slot.finite(output, &table.slice_axis(Axis(0), Slice::from(..4)))?;
+            slot.finite(output, &table.slice_axis(Axis(0), Slice::from(4 + context.kinds()..)))?;
+        } else {
+            slot.finite(output, &table)?;
         }
         Ok(Table { numbers, slot: *slot, output, before })
     }
@@ -195,8 +201,9 @@ impl<'a> Table<'a> {
         let columns = self.numbers.slice_axis_move(Axis(1), Slice::from(4..4 + context.kinds()));
         let kind_by_kind = columns.reversed_axes();
         let logits = context.output().activation == Activation::Sigmoid;
-        if !logits {
-            self.slot.probabilities(self.output, &kind_by_kind, LOGITS)?;
+        match logits {
+            true => self.slot.finite(self.output, &kind_by_kind)?,
+            false => self.slot.probabilities(self.output, &kind_by_kind, LOGITS)?,
         }
         scan::highest(slice(&kind_by_kind)?, kind_by_kind.ncols(), best, kinds);
         if logits {
