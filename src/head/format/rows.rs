@@ -1,7 +1,8 @@
 //! What the formats with one row (or column) per proposal share. A proposal has the kind of its highest probability,
 //! the first where two are equal. With `M` mask coefficients behind its numbers, the mask of a proposal is where the
 //! prototypes `[B, M, h, w]`, weighted by them, are above `pixel_threshold` (as the logistic function of the sum),
-//! inside its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is no defect, as with Ultralytics, but lost.
+//! inside its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is no defect, as with Ultralytics, but
+//! lost.
 //!
 //! Scores are probabilities, or logits where the manifest says `activation = "sigmoid"`.
 
