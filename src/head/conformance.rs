@@ -52,8 +52,8 @@ pub struct Detection {
     pub kind: f32,
     /// Its confidence; most often in `0..=1`.
     pub confidence: f32,
-    /// Left, top, right and bottom side of its box in pixels of the model's input, which has 32 x 24 of them; most often
-    /// in this order and inside it.
+    /// Left, top, right and bottom side of its box in pixels of the model's input, which has 32 x 24 of them; most
+    /// often in this order and inside it.
     pub sides: [f32; 4],
 }
 

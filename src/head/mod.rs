@@ -3,8 +3,8 @@
 //! A [`Head`] is one format. `propose` reads one view (a whole frame, or a part of it) into candidates or maps;
 //! `assemble` takes what all views of a frame gave and makes its defects: suppression, limits, regions, masks. Each
 //! format is a file in `format/`, and one line in the list there. From the lowest file up: `activation`, `config`,
-//! `lost`, `suppression`, `surface`, `maps`, `proposals`, `slot`, `context`, this trait, `search`, `registry`, `format/`,
-//! `decoder`; `conformance` checks every head, also those of other crates.
+//! `lost`, `suppression`, `surface`, `maps`, `proposals`, `slot`, `context`, this trait, `search`, `registry`,
+//! `format/`, `decoder`; `conformance` checks every head, also those of other crates.
 
 mod activation;
 mod config;

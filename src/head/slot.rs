@@ -119,8 +119,8 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Refuses what is no probability: numbers outside `0..=1` by more than rounding, and non-finite ones. `remedy` tells
-    /// a person what makes such scores ones, for example `[output] activation = "sigmoid" for logits`.
+    /// Refuses what is no probability: numbers outside `0..=1` by more than rounding, and non-finite ones. `remedy`
+    /// tells a person what makes such scores ones, for example `[output] activation = "sigmoid" for logits`.
     ///
     /// # Errors
     /// [`ErrorKind::Output`](crate::ErrorKind::Output) that names the output, the remedy and the number that is

@@ -51,8 +51,8 @@ pub struct ModelOptions {
     pub graph: GraphOptions,
     /// The program's own formats, which a manifest may name. Default: none.
     pub formats: Vec<HeadFormat>,
-    /// Whether the model is loaded without the inference that tries its outputs: see [`Model::load`](crate::Model::load).
-    /// Default `false`.
+    /// Whether the model is loaded without the inference that tries its outputs: see
+    /// [`Model::load`](crate::Model::load). Default `false`.
     pub untried: bool,
 }
 

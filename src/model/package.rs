@@ -41,9 +41,9 @@ impl Model {
     /// ONNX Runtime is found as [`init_runtime`](crate::init_runtime) says. The graph's hash, inputs and outputs are
     /// checked here against the manifest, not at the first image.
     ///
-    /// Names and shapes do not tell everything: rows of two layouts can look alike, boxes can be in pixels or in parts of
-    /// the input, scores can be probabilities or not. So the graph runs once, on the package's first golden image or else
-    /// on a test picture of the input's size, and what it gives has to be what its format may give: see
+    /// Names and shapes do not tell everything: rows of two layouts can look alike, boxes can be in pixels or in parts
+    /// of the input, scores can be probabilities or not. So the graph runs once, on the package's first golden image or
+    /// else on a test picture of the input's size, and what it gives has to be what its format may give: see
     /// [`ModelOptions::untried`].
     ///
     /// # Errors

@@ -13,8 +13,8 @@ use crate::tensor::{Channels, Fit, Preprocess};
 
 impl Manifest {
     /// A starter manifest for the graph at `path`, from its metadata or else from the names and shapes of its inputs
-    /// and outputs, and from what it gives for a test picture: where its scores are no probabilities, `activation` makes
-    /// them ones. Where those fit several tasks or formats, `task` and `format` decide. What a graph does not say
+    /// and outputs, and from what it gives for a test picture: where its scores are no probabilities, `activation`
+    /// makes them ones. Where those fit several tasks or formats, `task` and `format` decide. What a graph does not say
     /// (names of kinds, scale, mean, how scores become probabilities) is a guess, for a person to check.
     ///
     /// # Errors

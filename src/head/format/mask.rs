@@ -4,8 +4,8 @@
 //! Probabilities are interpolated to the source's pixels. With `softmax` (and `none` with a `good` kind) a pixel has
 //! its most probable kind; with `sigmoid`, and for a single kind, every kind that reaches `pixel_threshold`. The
 //! connected pixels of a kind (by sides or corners) are one defect, from `min_area` pixels on; its confidence is the
-//! highest probability in it, and the mean is kept beside. A frame of fewer pixels than `min_area` is an error: it would
-//! pass whatever is on it.
+//! highest probability in it, and the mean is kept beside. A frame of fewer pixels than `min_area` is an error: it
+//! would pass whatever is on it.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! What the formats with one row (or column) per proposal share. A proposal has the kind of its highest probability,
 //! the first where two are equal. With `M` mask coefficients behind its numbers, the mask of a proposal is where the
 //! prototypes `[B, M, h, w]`, weighted by them, are above `pixel_threshold` (as the logistic function of the sum),
-//! inside its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is no defect, as with Ultralytics, but lost.
+//! inside its box (YOLACT, Bolya et al. 2019). A proposal whose mask is empty is no defect, as with Ultralytics, but
+//! lost.
 //!
 //! Scores are probabilities, or logits where the manifest says `activation = "sigmoid"`.
 
@@ -198,12 +199,18 @@ impl<'a> Table<'a> {
             _ => slot.array(output, 2)?,
         };
         let table = plane(table)?;
-        slot.finite(output, &table)?;
         let numbers = if F::NUMBERS_AXIS == 0 { table.reversed_axes() } else { table };
         let before = F::numbers(context.kinds());
         if numbers.ncols() != before + masks {
             let expected = format!("{} numbers per proposal", before + masks);
             return Err(slot.misshapen(output, expected, numbers.shape()));
+        }
+        if F::NUMBERS_AXIS == 0 {
+            // `highest_kinds` looks at the scores, which are most of it.
+            slot.finite(output, &table.slice_axis(Axis(0), Slice::from(..4)))?;
+            slot.finite(output, &table.slice_axis(Axis(0), Slice::from(4 + context.kinds()..)))?;
+        } else {
+            slot.finite(output, &table)?;
         }
         Ok(Table { numbers, slot: *slot, output, before })
     }
@@ -214,8 +221,9 @@ impl<'a> Table<'a> {
         let columns = self.numbers.slice_axis_move(Axis(1), Slice::from(4..4 + context.kinds()));
         let kind_by_kind = columns.reversed_axes();
         let logits = context.output().activation == Activation::Sigmoid;
-        if !logits {
-            self.slot.probabilities(self.output, &kind_by_kind, LOGITS)?;
+        match logits {
+            true => self.slot.finite(self.output, &kind_by_kind)?,
+            false => self.slot.probabilities(self.output, &kind_by_kind, LOGITS)?,
         }
         scan::highest(slice(&kind_by_kind)?, kind_by_kind.ncols(), best, kinds);
         if logits {

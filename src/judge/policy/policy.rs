@@ -235,7 +235,8 @@ impl Policy {
         self.unknown.is_some() && !self.known.contains(kind)
     }
 
-    /// Refuses a policy that was made for another model, names kinds that the model does not have, or passes every panel.
+    /// Refuses a policy that was made for another model, names kinds that the model does not have, or passes every
+    /// panel.
     ///
     /// # Errors
     /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) with what was expected and what the model has.

@@ -116,8 +116,8 @@ impl Policy {
 
 impl Policy {
     /// What is valid, but lets panels pass that may not be meant to: verdicts that no defect of a model with this
-    /// `output` can lead to, one sentence each. `panelqc check --policy` says them. A policy by which every panel passes
-    /// is refused by [`check`](Self::check).
+    /// `output` can lead to, one sentence each. `panelqc check --policy` says them. A policy by which every panel
+    /// passes is refused by [`check`](Self::check).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -170,8 +170,8 @@ impl Proof<'_> {
         })
     }
 
-    /// Whether some defects of a kind give a panel this verdict or a worse one. `full` says whether a limit of 1 counts,
-    /// which only full confidence reaches.
+    /// Whether some defects of a kind give a panel this verdict or a worse one. `full` says whether a limit of 1
+    /// counts, which only full confidence reaches.
     fn leads_to(&self, kind: &Kind, verdict: Verdict, full: bool) -> bool {
         let policy = self.policy;
         let limits = policy.limits(kind);
