@@ -250,6 +250,8 @@ fn overlays_are_not_inspected() {
     let (status, _, err) = go();
     assert!(status == 0 && err.contains("0 panels in") && err.contains("left out 2 images in"), "{err}");
     assert_eq!(records(&out).len(), 2);
+    let (status, _, err) = inspect().arg("--resume").option("--out", &out).arg(out.join("overlays")).run();
+    assert!(status == 2 && err.contains("expected images, found none but in"), "{err}");
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub struct Progress {
 /// The results of [`Inspector::inspect_batch`], in input order. Dropping it stops the inspection, and waits for the
 /// inferences that have begun.
 ///
-/// A panic of the input reaches the caller of `next` in its place, after the results of the panels before it; one of the
-/// progress callback at once. No result is lost by either: whoever catches it and calls `next` again gets the rest.
+/// A panic of the input reaches the caller of `next` in its place, after the results of the panels before it; one of
+/// the progress callback at once. No result is lost by either: whoever catches it and calls `next` again gets the rest.
 pub struct InspectBatch<I> {
     stream: Stream<I, ()>,
 }

@@ -343,8 +343,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_small_mask_has_a_pixel_where_any_of_its_pixels_was(
-            bits in proptest::collection::vec(proptest::bool::weighted(0.8), 84), width in prop_oneof![Just(7u32), Just(12), Just(42)],
-            edge in 1u32..9,
+            bits in proptest::collection::vec(proptest::bool::weighted(0.8), 84),
+            width in prop_oneof![Just(7u32), Just(12), Just(42)], edge in 1u32..9,
         ) {
             let size = Size::new(width, 84 / width);
             let inside = |x: u32, y: u32| bits[(x * size.height + y) as usize];
@@ -352,7 +352,8 @@ mod tests {
             let long = size.width.max(size.height);
             let small = |at: u32| at * edge.min(long) / long;
             let mut expected = vec![false; 84 * 84];
-            for (x, y) in (0..size.width).flat_map(|x| (0..size.height).map(move |y| (x, y))).filter(|&(x, y)| inside(x, y)) {
+            let all = (0..size.width).flat_map(|x| (0..size.height).map(move |y| (x, y)));
+            for (x, y) in all.filter(|&(x, y)| inside(x, y)) {
                 expected[(small(x) * 84 + small(y)) as usize] = true;
             }
             prop_assert_eq!(&mask, &Mask::from_fn(mask.size(), |x, y| expected[(x * 84 + y) as usize]));

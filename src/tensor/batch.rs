@@ -23,8 +23,8 @@ pub struct Batch {
 const MAX_CAPACITY: usize = 1024;
 
 impl Batch {
-    /// Room for `capacity` frames that go through no steps. It grows when more are pushed. Settings that cannot be used,
-    /// such as a size of 0, are an error of the first push.
+    /// Room for `capacity` frames that go through no steps. It grows when more are pushed. Settings that cannot be
+    /// used, such as a size of 0, are an error of the first push.
     pub fn new(config: &Preprocess, capacity: usize) -> Self {
         let problem = config.problem();
         let Size { width, height } = if problem.is_none() { config.size } else { Size::new(0, 0) };

@@ -90,7 +90,9 @@ fn to_stdout(args: &Args, inspector: &Inspector, panels: Vec<PanelInput>) -> Res
         writer.finish()
     });
     bar.finish_and_clear();
-    done.map_err(|e| format!("writing to stdout: {e}: the results of {} of {all} panels are missing", all - written))?;
+    // The last ones may have been on their way.
+    let missing = (all - written).max(1);
+    done.map_err(|e| format!("writing to stdout: {e}: the results of {missing} of {all} panels are missing"))?;
     tally.print(start.elapsed().as_secs_f64(), 0);
     Ok(tally.status())
 }
@@ -102,6 +104,10 @@ fn into_folder(
     mut panels: Vec<PanelInput>,
 ) -> Result<ExitCode, Failure> {
     let drawn = folder.leave_overlays_out(&mut panels);
+    if panels.is_empty() {
+        let overlays = folder.overlays();
+        return Err(format!("expected images, found none but in {}, which is for results", overlays.display()).into());
+    }
     if drawn > 0 {
         say!("panelqc: left out {drawn} images in {}, which is for results", folder.overlays().display());
     }

@@ -12,8 +12,8 @@ use super::output::{reading, writing};
 /// How often it is looked whether the file is still where it was.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// `results.jsonl` while a run writes it: a line for each panel as soon as it is done, so that a run that ends early can
-/// be resumed.
+/// `results.jsonl` while a run writes it: a line for each panel as soon as it is done, so that a run that ends early
+/// can be resumed.
 pub(super) struct Lines {
     path: PathBuf,
     file: File,

@@ -1,5 +1,5 @@
-/// Lets a write beyond the size that a file may have (`ulimit -f`) fail as any other, instead of ending the program: what
-/// is missing can be said then. A write to a pipe that nobody reads fails already, by the standard library.
+/// Lets a write beyond the size that a file may have (`ulimit -f`) fail as any other, instead of ending the program:
+/// what is missing can be said then. A write to a pipe that nobody reads fails already, by the standard library.
 #[cfg(unix)]
 pub(super) fn let_writes_fail() {
     use std::sync::Arc;
