@@ -143,7 +143,8 @@ pub(crate) fn find(
     let fits = |format: &&&HeadFormat| format.guessed && (format.find)(&search(true)).is_ok();
     let found: Vec<&HeadFormat> = known.iter().filter(fits).copied().collect();
     match found[..] {
-        [only] => (only.find)(&search(true)),
+        // Once it is chosen, it says itself what it lacks.
+        [only] => (only.find)(&search(false)),
         [] => {
             let expected = format!("outputs of one of the formats {} with {} kinds", all(), output.kinds.len());
             let unknown = || Mismatch::new(expected, list(&signature.outputs));

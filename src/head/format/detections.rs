@@ -40,6 +40,8 @@ const COUNTS: [&str; 3] = ["num_predictions", "num_dets", "num_detections"];
 pub(super) struct Detections {
     pub(super) boxes: usize,
     pub(super) labels: usize,
+    /// The label of the first kind; lower ones are the background.
+    pub(super) first: usize,
     pub(super) scores: usize,
     pub(super) count: Option<usize>,
     /// What four numbers of a box are.
@@ -68,7 +70,7 @@ fn find(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
             })
         })
         .transpose()?;
-    Ok(Arc::new(Detections { boxes, labels, scores, count, sides: |sides, _| PixelBox::from(sides) }))
+    Ok(Arc::new(Detections { boxes, labels, first: 0, scores, count, sides: |sides, _| PixelBox::from(sides) }))
 }
 
 impl Head for Detections {
@@ -111,6 +113,10 @@ impl Head for Detections {
         let model = slot.placement().model();
         for (row, bbox) in sides.axis_iter(Axis(0)).enumerate().take(rows) {
             let (label, confidence) = (labels[[row]], confidences[[row]]);
+            if label >= 0.0 && label < self.first as f32 {
+                continue;
+            }
+            let label = label - self.first as f32;
             if !(label >= 0.0 && label.fract() == 0.0 && (label as usize) < context.kinds()) {
                 // Rows that are left over have no confidence, and any number.
                 if confidence <= 0.0 {
@@ -143,8 +149,14 @@ mod tests {
         ];
         let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(Size::new(32, 32)) };
         let placement = placement.placement(Size::new(64, 32));
-        let head =
-            Detections { boxes: 0, labels: 1, scores: 2, count: Some(3), sides: |sides, _| PixelBox::from(sides) };
+        let head = Detections {
+            boxes: 0,
+            labels: 1,
+            first: 0,
+            scores: 2,
+            count: Some(3),
+            sides: |sides, _| PixelBox::from(sides),
+        };
         testing::decode(head, output, &tensors, (0, &placement))
     }
 
