@@ -6,7 +6,7 @@ use std::fs;
 use panelqc::{Format, Inspector, Manifest, Model, Panel, PanelReport, Result, Task};
 use panelqc::{Frame, PixelFormat, Size};
 
-use crate::util::onnx::{F32, I32, I64, Onnx, U8, floats, longs};
+use crate::util::onnx::{BOOL, F32, I32, I64, Onnx, U8, floats, longs};
 
 const SIZE: Size = Size { width: 64, height: 48 };
 /// 6 * 8 + 3 * 4 + 1 * 2 cells of 8, 16 and 32 pixels.
@@ -174,6 +174,21 @@ fn tensorflows_object_detection_is_read_rows_first_and_in_parts() {
     assert!(kind == "b" && sides.iter().zip(PLACE).all(|(a, b)| (a - b).abs() < 1e-4), "{report:?}");
 }
 
+/// A detector whose labels count from 1 is not shifted by one kind without a word.
+#[test]
+fn tensorflows_labels_need_a_background() {
+    let graph = || {
+        let graph = constant(image(), "detection_boxes:0", F32, &[1, 1, 4], &floats(&[0.25, 0.25, 0.75, 0.75]));
+        let graph = constant(graph, "detection_classes:0", F32, &[1, 1], &floats(&[1.0]));
+        constant(graph, "detection_scores:0", F32, &[1, 1], &floats(&[0.9]))
+    };
+    let stated = manifest("detect", "kinds = [\"a\", \"b\"]\nformat = \"tf-detections\"");
+    let error = load(graph(), &stated).unwrap_err().to_string();
+    assert!(error.contains("the background as the first") && error.contains("a, b"), "{error}");
+    let raw = constant(graph(), "raw_detection_scores:0", F32, &[1, 1, 3], &floats(&[0.0; 3]));
+    assert_eq!(found(load(raw, &stated).unwrap()), [("a".to_owned(), [16.0, 12.0, 48.0, 36.0])]);
+}
+
 /// The numbers of a class map: 1 in the place, 0 around it.
 fn map() -> Vec<i64> {
     (0..48).flat_map(|y| (0..64).map(move |x| i64::from((20..40).contains(&x) && (10..30).contains(&y)))).collect()
@@ -195,6 +210,12 @@ fn class_maps_of_any_whole_numbers() {
         || constant(image(), "y", F32, &[1, 48, 64], &floats(&map().iter().map(|&v| v as f32).collect::<Vec<_>>()));
     assert!(load(real(), &text).is_err());
     assert_eq!(found(load(real(), &format!("{text}format = \"class-map\"\n")).unwrap()), one("scratch"));
+    // Every pixel has some kind: without one that is good nothing could pass.
+    let graph = constant(image(), "y", U8, &[1, 48, 64], &bytes);
+    let error = load(graph, &text.replace("good = [\"bg\"]", ""));
+    assert!(error.unwrap_err().to_string().contains("[output] good with the kind of a sound surface"));
+    let model = load(constant(image(), "y", BOOL, &[1, 48, 64], &bytes), &text).unwrap();
+    assert_eq!(found(model), one("scratch"));
     // A number beyond the kinds is no sound surface.
     let graph = constant(image(), "y", U8, &[1, 48, 64], &bytes.iter().map(|v| v * 255).collect::<Vec<_>>());
     let error = load(graph, &text).unwrap_err().to_string();
@@ -214,6 +235,10 @@ fn a_semantic_task_of_ultralytics_needs_no_manifest() {
     };
     assert_eq!(of("{0: 'a', 1: 'b'}"), one("b"));
     assert_eq!(of("{0: 'crack'}"), one("crack"), "a single kind is number 1");
+    let graph = constant(image(), "output0", U8, &[1, 48, 64], &bytes);
+    let graph = graph.metadata("task", "semantic").metadata("imgsz", "[48, 64]").metadata("names", "['a', 'a']");
+    fs::write(&path, graph.bytes()).unwrap();
+    assert!(Model::load(&path).unwrap_err().to_string().contains("`a` twice"));
     // Polygons: the background is last. Here it is the place, and all around it is a defect.
     assert_eq!(of("{0: 'a', 1: 'background'}"), [("a".to_owned(), [0.0, 0.0, 64.0, 48.0])]);
 }

@@ -69,6 +69,11 @@ fn weights_in_any_file_are_part_of_the_model() {
         fs::remove_file(folder.path().join(file)).unwrap();
         assert!(refusal(folder.path()).contains("expected files of the package that can be read"), "{file}");
     }
+    let folder = package(named("w.bin"), &[("w.bin", weights.clone())]);
+    let alone = sha256_hex(&fs::read(folder.path().join("model.onnx")).unwrap());
+    let stated = MANIFEST.replacen("[input]", &format!("sha256 = \"{alone}\"\n[input]"), 1);
+    fs::write(folder.path().join("model.toml"), stated).unwrap();
+    assert!(refusal(folder.path()).contains("found that of the graph alone"));
     // In the value of a node.
     let constant = weighted(|graph| graph.constant_in("c.bin", "w", F32, &[2])).bytes();
     let hash = |weights: &[u8]| {

@@ -149,7 +149,8 @@ pub(crate) fn find(
     let fits = |format: &&&HeadFormat| format.guessed && (format.find)(&search(true)).is_ok();
     let found: Vec<&HeadFormat> = known.iter().filter(fits).copied().collect();
     match found[..] {
-        [only] => (only.find)(&search(true)),
+        // Once it is chosen, it says itself what it lacks.
+        [only] => (only.find)(&search(false)),
         [] => {
             // What the only format misses says more than its name.
             let mut guessed = known.iter().filter(|format| format.guessed);

@@ -15,7 +15,7 @@ pub struct Search<'a> {
 
 /// Element types that hold real numbers, and whole ones.
 const REAL: [&str; 2] = ["f32", "f16"];
-const WHOLE: [&str; 6] = ["i64", "i32", "u8", "i8", "u16", "i16"];
+const WHOLE: [&str; 7] = ["i64", "i32", "u8", "i8", "u16", "i16", "bool"];
 
 impl<'a> Search<'a> {
     pub(super) fn new(task: Task, output: &'a OutputConfig, signature: &'a Signature, guessing: bool) -> Self {

@@ -91,6 +91,12 @@ impl PackageFiles {
         let graph_path = precision.graph(&graph_path);
         let bytes = read(&graph_path)?;
         let sha256 = graph_sha256(&bytes, &graph_path)?;
+        let is_stated = |hash: &str| given.as_deref().is_some_and(|given| given.eq_ignore_ascii_case(hash));
+        if given.is_some() && !is_stated(&sha256) && is_stated(&sha256_hex(&bytes)) {
+            let expected = format!("the SHA-256 of the graph with the files that it reads, {sha256}");
+            let found = format!("that of the graph alone in {}", manifest_path.display());
+            return Err(Error::model(&graph_path, expected, found));
+        }
         check_hash(given.as_deref(), &sha256, &graph_path, &manifest_path.display())?;
         Ok(PackageFiles { graph_path, manifest_path, stated, bytes, sha256 })
     }

@@ -78,6 +78,7 @@ impl Model {
                         "no such file (`panelqc init` writes a starter manifest)",
                     ));
                 };
+                manifest.check(&graph_path)?;
                 let text = manifest.to_toml();
                 (manifest, text)
             }

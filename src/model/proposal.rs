@@ -66,7 +66,8 @@ fn from_shapes(
         let asked = |name: &str| format.as_ref().is_none_or(|format| format.as_str() == name);
         for known in head::formats(candidate).filter(|known| asked(known.name())) {
             let Some(kinds) = head::starter_kinds(known, signature) else { continue };
-            let output = OutputConfig { format: Format::named(known.name()), ..OutputConfig::new(kinds) };
+            let good = kinds.iter().filter(|kind| kind.as_str() == "background").cloned().collect();
+            let output = OutputConfig { format: Format::named(known.name()), good, ..OutputConfig::new(kinds) };
             if head::find(candidate, &output, signature, &[]).is_ok() {
                 fitting.push(Manifest::derived(path, candidate, input.clone(), output));
             }

@@ -143,7 +143,7 @@ fn names_of(text: &str) -> Option<Vec<Kind>> {
     let names = Literal::parse(text)?;
     let mut names: Vec<(u32, &str)> = match &names {
         Literal::Dictionary(items) => {
-            items.iter().map(|(number, name)| Some((number.whole()?, name.text()?))).collect::<Option<_>>()?
+            items.iter().map(|(number, name)| Some((key(number)?, name.text()?))).collect::<Option<_>>()?
         }
         Literal::List(items) => (0..).zip(items).map(|(i, name)| Some((i, name.text()?))).collect::<Option<_>>()?,
         _ => return None,
@@ -153,8 +153,18 @@ fn names_of(text: &str) -> Option<Vec<Kind>> {
     (counted && !names.is_empty()).then(|| names.into_iter().map(|(_, name)| Kind::new(name)).collect())
 }
 
+/// The number of a name, which JSON can only write as text.
+fn key(number: &Literal) -> Option<u32> {
+    number.whole().or_else(|| number.text()?.parse().ok())
+}
+
+/// `[height, width]`, or one side of a square.
 fn size_of(text: &str) -> Option<Size> {
-    let Literal::List(sides) = Literal::parse(text)? else { return None };
+    let size = Literal::parse(text)?;
+    if let Some(side) = size.whole() {
+        return Some(Size::new(side, side));
+    }
+    let Literal::List(sides) = size else { return None };
     let [height, width] = sides.iter().map(Literal::whole).collect::<Option<Vec<_>>>()?.try_into().ok()?;
     Some(Size::new(width, height))
 }
@@ -201,10 +211,12 @@ mod tests {
     fn names_may_be_a_list() {
         let kinds = |metadata: &[(&str, &str)]| propose(metadata).unwrap().unwrap().output.kinds;
         let want: Vec<Kind> = vec!["a".into(), "b".into()];
-        for names in ["['a', 'b']", "('a', 'b')", "{1: 'b', 0: 'a'}", r#"["a", "b"]"#] {
+        for names in ["['a', 'b']", "('a', 'b')", "{1: 'b', 0: 'a'}", r#"["a", "b"]"#, r#"{"0": "a", "1": "b"}"#] {
             assert_eq!(kinds(&[("names", names), ("stride", "32")]), want);
             assert_eq!(kinds(&[("names", names), ("task", "detect"), ("imgsz", "[64, 96]")]), want);
         }
+        let square = propose(&[("names", "['a']"), ("task", "detect"), ("imgsz", "64")]).unwrap().unwrap();
+        assert_eq!(square.input.size, Size::new(64, 64));
     }
 
     #[test]
@@ -256,7 +268,7 @@ mod tests {
         for names in ["[1]", "[]", "{1: 'a'}", "{0: 'a', 0: 'b'}", "{0: 1}", "{}"] {
             assert_eq!(problem(&[("names", names), rest[0], rest[1]]).found, names);
         }
-        assert_eq!(problem(&[("names", "{0: 'a'}"), ("imgsz", "64"), rest[1]]).found, "64");
+        assert_eq!(problem(&[("names", "{0: 'a'}"), ("imgsz", "[64]"), rest[1]]).found, "[64]");
         assert!(problem(&[("names", "{0: 'a'}"), rest[0], ("task", "pose")]).found.contains("`pose`"));
     }
 }

@@ -201,8 +201,8 @@ impl Sizes {
     /// The image's input and the one of sizes.
     fn find(order: Option<SizeOrder>, signature: &Signature) -> Result<(&Port, Option<Self>), Mismatch> {
         let refused = |expected: &str| Mismatch::new(expected, list(&signature.inputs));
-        let several = "a graph with one input, or with a second one `orig_target_sizes` [N, 2] for the size of the first \
-                       (one of another name: `target_sizes` in [input] says the order of width and height)";
+        let several = "a graph with one input, or with a second one `orig_target_sizes` [N, 2] for the size of the \
+                       first (one of another name: `target_sizes` in [input] says the order of width and height)";
         let (image, other, first) = match &signature.inputs[..] {
             [_] => return Err(refused("a second input [N, 2], since `target_sizes` in [input] is stated")),
             [a, b] if a.shape.len() == 2 => (b, a, true),

@@ -57,6 +57,7 @@ impl Tensor {
             ValueType::Tensor { ty: Type::Int8, .. } => self.convert::<i8>(value, f32::from)?,
             ValueType::Tensor { ty: Type::Uint16, .. } => self.convert::<u16>(value, f32::from)?,
             ValueType::Tensor { ty: Type::Int16, .. } => self.convert::<i16>(value, f32::from)?,
+            ValueType::Tensor { ty: Type::Bool, .. } => self.convert::<bool>(value, f32::from)?,
             ValueType::Tensor { ty: Type::Float64, .. } => self.convert::<f64>(value, |v| v as f32)?,
             _ => {
                 let (shape, data) = value.try_extract_tensor::<f32>()?;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Cases of exporters whose packages do not install beside the others: YOLOX, YOLO-NAS, RT-DETR's own exporter, TensorFlow's
+"""Cases of exporters whose packages were not installed beside the others: YOLOX, YOLO-NAS, RT-DETR's own exporter, TensorFlow's
 Object Detection API, class maps.
 
     numpy==2.4.6  pillow==13.0.0  onnx==1.23.2  onnxruntime==1.32.0

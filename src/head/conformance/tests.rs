@@ -222,7 +222,7 @@ fn every_head_holds() {
         ("yolo-nas", Task::Detect, &[&[2, 9, 4], &[2, 9, 2]]),
         ("detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2, 1]]),
         ("detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2]]),
-        ("tf-detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2]]),
+        ("tf-detections", Task::Detect, &[&[2, 5, 4], &[2, 5], &[2, 5], &[2], &[2, 7, 2]]),
         ("class-map", Task::Segment, &[&[2, 4, 5]]),
         ("class-map", Task::Segment, &[&[2, 1, 4, 5]]),
         ("class-map", Task::Segment, &[&[4, 5]]),
@@ -276,9 +276,12 @@ fn head(format: &str, task: Task, shapes: &[&[usize]], activation: Activation) -
         "detr" => &["logits", "pred_boxes"],
         "yolo-nas" => &["pred_boxes", "pred_scores"],
         "detections" => &["boxes", "labels", "scores", "num_dets"],
-        "tf-detections" => &["detection_boxes", "detection_classes", "detection_scores", "num_detections"],
+        "tf-detections" => {
+            &["detection_boxes", "detection_classes", "detection_scores", "num_detections", "raw_detection_scores"]
+        }
         _ => &["first", "second"],
     };
+    output.good = if format == "class-map" { vec!["a".into()] } else { Vec::new() };
     output.cam = (format == "scores").then(|| "cam".to_owned());
     let port = |(name, shape): (&&str, &&[usize])| Port {
         name: (*name).to_owned(),

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::rows::numbered;
+use crate::defect::Kind;
 use crate::error::{Error, Result};
 use crate::geometry::{Placement, Region};
 use crate::head::context::most_confident_first;
@@ -20,7 +20,7 @@ use crate::runtime::Port;
 
 pub(super) const FORMAT: HeadFormat = HeadFormat::new("class-map", &[Task::Segment], find).guessed().with_kinds(
     |signature| match &signature.outputs[..] {
-        [port] if whole(port) => numbered(2),
+        [port] if whole(port) => Some(vec![Kind::new("background"), Kind::new("kind1")]),
         _ => None,
     },
 );
@@ -45,6 +45,10 @@ struct ClassMap {
 fn find(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
     if search.kinds() >= usize::from(NONE) {
         return Err(Mismatch::new(format!("fewer than {NONE} kinds"), format!("{} kinds", search.kinds())));
+    }
+    if search.output().good.is_empty() && !search.guessing() {
+        let expected = "[output] good with the kind of a sound surface, since every pixel has some kind";
+        return Err(Mismatch::new(expected, "none"));
     }
     let map = |port: &Port| match port.shape[..] {
         [_, _] | [_, _, _] => true,

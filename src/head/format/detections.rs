@@ -43,6 +43,8 @@ const COUNTS: [&str; 3] = ["num_predictions", "num_dets", "num_detections"];
 pub(super) struct Detections {
     pub(super) boxes: usize,
     pub(super) labels: usize,
+    /// The label of the first kind; lower ones are the background.
+    pub(super) first: usize,
     pub(super) scores: usize,
     pub(super) count: Option<usize>,
     /// Pixels for x0, y0, x1, y1; parts for y0, x0, y1, x1.
@@ -71,7 +73,7 @@ fn find(search: &Search<'_>) -> Result<Arc<dyn Head>, Mismatch> {
             })
         })
         .transpose()?;
-    Ok(Arc::new(Detections { boxes, labels, scores, count, unit: Unit::Pixels }))
+    Ok(Arc::new(Detections { boxes, labels, first: 0, scores, count, unit: Unit::Pixels }))
 }
 
 impl Head for Detections {
@@ -120,10 +122,14 @@ impl Head for Detections {
         let logits = context.output().activation == Activation::Sigmoid;
         let model = slot.placement().model();
         for (row, sides) in counted.enumerate() {
-            let score = confidences[[row]];
+            let (label, score) = (labels[[row]], confidences[[row]]);
             if !logits && !probable(score) {
                 return Err(slot.improbable(self.scores, score, LOGITS));
             }
+            if label >= 0.0 && label < self.first as f32 {
+                continue;
+            }
+            let label = label - self.first as f32;
             let confidence = if logits { sigmoid(score) } else { score };
             let bbox = match (self.unit, sides) {
                 (Unit::Parts, [y0, x0, y1, x1]) => {
@@ -132,9 +138,9 @@ impl Head for Detections {
                 }
                 (_, sides) => PixelBox::from(sides),
             };
-            match context.kind_of(slot, self.labels, labels[[row]])? {
+            match context.kind_of(slot, self.labels, label)? {
                 Some(kind) => context.take(Candidate::new(kind, confidence, bbox).with_rank(row), found),
-                None => context.unknown(labels[[row]], confidence, &mut found.notes),
+                None => context.unknown(label, confidence, &mut found.notes),
             }
         }
         Ok(())
@@ -160,7 +166,7 @@ mod tests {
         ];
         let placement = Preprocess { fit: Fit::Stretch, ..Preprocess::new(Size::new(32, 32)) };
         let placement = placement.placement(Size::new(64, 32));
-        let head = Detections { boxes: 0, labels: 1, scores: 2, count: Some(3), unit: Unit::Pixels };
+        let head = Detections { boxes: 0, labels: 1, first: 0, scores: 2, count: Some(3), unit: Unit::Pixels };
         testing::decode(head, output, &tensors, (0, &placement))
     }
 

@@ -10,6 +10,7 @@ fn port(name: &str, element: &str, shape: &[i64]) -> Port {
 fn look(task: Task, format: &str, kinds: usize, outputs: &[Port]) -> Result<String, Mismatch> {
     let mut output = OutputConfig::new((0..kinds).map(|k| Kind::new(format!("k{k}"))).collect());
     output.format = format.into();
+    output.good = if task == Task::Segment { vec!["k0".into()] } else { Vec::new() };
     let signature = Signature { inputs: Vec::new(), outputs: outputs.to_vec() };
     find(task, &output, &signature, &[]).map(|head| format!("{head:?}"))
 }
@@ -65,7 +66,7 @@ fn auto_tells_the_formats_apart() {
         ports.push(port(names[3], "i32", &[-1, 1]));
         ports
     };
-    let selected = |count: &str| format!("Detections {{ boxes: 1, labels: 0, scores: 2, count: {count},");
+    let selected = |count: &str| format!("Detections {{ boxes: 1, labels: 0, first: 0, scores: 2, count: {count},");
     let cases = cases.into_iter().chain([
         (
             Task::Detect,
