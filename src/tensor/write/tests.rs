@@ -249,6 +249,15 @@ proptest! {
         let (left, top) = (place(x, w), place(y, h));
         let size = Size::new(1 + place(cw, w - left), 1 + place(ch, h - top));
         let region = Region::new(left, top, Size::new(size.width.min(w - left), size.height.min(h - top)));
+        // Those of PIL and torchvision always widen; they are refused without.
+        let antialias = antialias
+            || matches!(
+                kernel,
+                Kernel::PillowBilinear
+                    | Kernel::PillowBicubic
+                    | Kernel::TorchvisionBilinear
+                    | Kernel::TorchvisionBicubic
+            );
         let c = Preprocess { resize: kernel, antialias, reference, ..config(to.1, to.0, channels, fit) };
         let stride = w as usize * format.channels() + padding;
         let values = picture(stride * h as usize, seed);
