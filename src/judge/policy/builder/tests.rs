@@ -6,6 +6,7 @@ use super::*;
 use crate::defect::{Confidence, Defect};
 use crate::geometry::{Mask, PixelBox, Size};
 use crate::judge::{Bounds, Judge, Judgement, Severity, Verdict};
+use crate::printable::printable;
 
 const FRAMES: [Size; 2] = [Size::new(200, 100), Size::new(160, 120)];
 
@@ -289,7 +290,7 @@ fn any_defect() -> impl Strategy<Value = Defect> {
 
 /// The words of refusals, without the places.
 fn words(error: &crate::error::Error) -> Vec<String> {
-    let text = error.to_string();
+    let text = error.to_string().replacen(&*printable(error.name().unwrap_or_default()), "", 1);
     let mut words: Vec<String> =
         text.split([' ', ';']).map(|word| word.trim_matches(['(', ')', ',']).to_owned()).collect();
     words.sort();
