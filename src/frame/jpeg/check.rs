@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use super::bits::{Bits, Step};
+use super::bits::Bits;
+use super::blocks::{Coded, Grid, find_runs, progressive_part, sequential_part};
 use super::huffman::{Blocks, Class, Table};
 use crate::frame::flaw::Flaw;
 use crate::frame::limits::{FrameLimits, no_memory};
@@ -51,35 +52,35 @@ struct Walk<'a, 'c> {
     frame: Option<Frame>,
 }
 
-struct Frame {
+pub(super) struct Frame {
     size: Size,
     progressive: bool,
-    components: Vec<Component>,
+    pub(super) components: Vec<Component>,
     /// Largest sampling factors.
     most: (usize, usize),
 }
 
-struct Component {
+pub(super) struct Component {
     id: u8,
     /// Samples in a row and in a column of a unit of all components.
-    sampling: (usize, usize),
+    pub(super) sampling: (usize, usize),
     /// Blocks in a row and in a column.
     blocks: (usize, usize),
     /// The same with those that only fill up units of all components.
-    padded: (usize, usize),
+    pub(super) padded: (usize, usize),
     /// Where its blocks begin among those of all components.
-    first: usize,
+    pub(super) first: usize,
     /// For each coefficient, how many of its lowest bits are still to come; `None` before the first.
     missing: [Option<u8>; 64],
 }
 
 /// What a scan holds.
-struct Scan {
+pub(super) struct Scan {
     /// Which components, and the tables of their first and other coefficients.
-    parts: Vec<(usize, usize, usize)>,
-    band: (usize, usize),
+    pub(super) parts: Vec<(usize, usize, usize)>,
+    pub(super) band: (usize, usize),
     /// For a scan that refines, the number of bits that were missing before it.
-    refines: bool,
+    pub(super) refines: bool,
 }
 
 impl Checker {
@@ -433,190 +434,6 @@ impl Frame {
     }
 }
 
-/// Finds runs of one byte that are too long for what a picture is made of, unless it is flat there: a sector that was
-/// lost reads as zeros. Its data can make as many blocks as there were.
-fn find_runs(data: &[u8], runs: &mut Vec<Range<usize>>) {
-    runs.clear();
-    let mut start = 0;
-    let words = data.as_chunks::<8>().0;
-    for (at, word) in words.iter().enumerate() {
-        let word = u64::from_ne_bytes(*word);
-        if word != word.rotate_left(8) {
-            if at - start >= RUN {
-                runs.push(64 * start..64 * at);
-            }
-            start = at + 1;
-        } else if at > start && words[start] != words[at] {
-            start = at;
-        }
-    }
-    if words.len().saturating_sub(start) >= RUN {
-        runs.push(64 * start..64 * words.len());
-    }
-}
-
-/// How many words of 8 bytes make a run.
-const RUN: usize = 4;
-/// The bits that a flat block takes at most.
-const FLAT: usize = 32;
-
-/// Whether these bits lie in one of the runs.
-fn is_in(runs: &[Range<usize>], bits: Range<usize>) -> bool {
-    runs.iter().any(|run| run.start <= bits.start && bits.end <= run.end)
-}
-
-/// What a block of a sequential scan is coded with.
-#[derive(Clone, Copy)]
-struct Coded<'a> {
-    dc: &'a Table,
-    ac: &'a Table,
-    short: &'a Blocks,
-}
-
-/// Goes through `units` of a sequential scan, whose blocks have these tables.
-fn sequential_part(bits: &mut Bits<'_>, unit: &[Coded<'_>], units: usize, runs: &[Range<usize>]) -> Option<()> {
-    for _ in 0..units {
-        for Coded { dc, ac, short } in unit {
-            let start = bits.used();
-            bits.block(dc, ac, short)?;
-            if !runs.is_empty() && bits.used() - start > FLAT && is_in(runs, start..bits.used()) {
-                return None;
-            }
-        }
-    }
-    Some(())
-}
-
-/// The blocks that a progressive scan goes through.
-struct Grid<'a> {
-    /// In a row of the scan.
-    across: usize,
-    /// See [`Checker::nonzero`].
-    nonzero: &'a mut [u64],
-}
-
-/// Goes through some units of a progressive scan.
-fn progressive_part<'t>(
-    bits: &mut Bits<'_>,
-    frame: &Frame,
-    scan: &Scan,
-    units: Range<usize>,
-    blocks: Grid<'_>,
-    runs: &[Range<usize>],
-    tables: impl Fn(usize) -> Option<&'t Table>,
-) -> Option<()> {
-    if scan.band.0 == 0 {
-        for _ in units {
-            for &(number, dc, _) in &scan.parts {
-                let (h, v) = frame.components[number].sampling;
-                for _ in 0..if scan.parts.len() == 1 { 1 } else { h * v } {
-                    match scan.refines {
-                        true => _ = bits.bit(),
-                        false => bits.difference(tables(dc)?)?,
-                    }
-                }
-            }
-        }
-        return Some(());
-    }
-    let &(number, _, ac) = scan.parts.first()?;
-    let (component, table) = (&frame.components[number], tables(ac)?);
-    // Blocks that end without a further symbol.
-    let mut ended = 0u32;
-    let mut unit = units.start;
-    while unit < units.end {
-        if ended > 0 && !scan.refines {
-            let over = (units.end - unit).min(ended as usize);
-            ended -= over as u32;
-            unit += over;
-            continue;
-        }
-        let place = component.first + unit / blocks.across * component.padded.0 + unit % blocks.across;
-        let known = blocks.nonzero.get_mut(place)?;
-        let (start, before) = (bits.used(), known.count_ones());
-        match scan.refines {
-            false => ended = first_block(bits, table, scan.band, known)?,
-            true => ended = refined_block(bits, table, scan.band, known, ended)?,
-        }
-        let appeared = known.count_ones() - before;
-        if !runs.is_empty() && appeared > 3 && is_in(runs, start..bits.used()) {
-            return None;
-        }
-        unit += 1;
-    }
-    (ended == 0).then_some(())
-}
-
-/// A block of a scan that tells coefficients for the first time; how many blocks after it end without a symbol.
-fn first_block(bits: &mut Bits<'_>, table: &Table, (from, to): (usize, usize), known: &mut u64) -> Option<u32> {
-    let mut next = from;
-    while next <= to {
-        match bits.step(table)? {
-            Step::Zeros => next += 16,
-            Step::End { blocks } => return Some(blocks - 1),
-            Step::Value { zeros, .. } => {
-                next += zeros as usize;
-                if next > to {
-                    return None;
-                }
-                *known |= 1 << next;
-                next += 1;
-            }
-        }
-    }
-    (next == to + 1).then_some(0)
-}
-
-/// A block of a scan that tells one more bit of the coefficients: of those that are known, a bit each; others appear.
-fn refined_block(
-    bits: &mut Bits<'_>,
-    table: &Table,
-    (from, to): (usize, usize),
-    known: &mut u64,
-    mut ended: u32,
-) -> Option<u32> {
-    let mut next = from;
-    let mut appeared = 0u64;
-    while ended == 0 && next <= to {
-        let (zeros, value) = match bits.step(table)? {
-            Step::Zeros => (15, false),
-            Step::End { blocks } => {
-                ended = blocks;
-                break;
-            }
-            Step::Value { zeros, size: 1 } => (zeros, true),
-            // A coefficient that appears is 1 or -1.
-            Step::Value { .. } => return None,
-        };
-        let mut passed = 0;
-        loop {
-            if next > to {
-                return None;
-            }
-            let place = 1u64 << next;
-            next += 1;
-            if *known & place != 0 {
-                bits.bit();
-            } else if passed == zeros {
-                appeared |= if value { place } else { 0 };
-                break;
-            } else {
-                passed += 1;
-            }
-        }
-    }
-    if ended > 0 {
-        for place in next..=to {
-            if *known & 1 << place != 0 {
-                bits.bit();
-            }
-        }
-        ended -= 1;
-    }
-    *known |= appeared;
-    Some(ended)
-}
-
 /// Puts entropy-coded data without its stuffing into `data`, up to the next marker: that, and where it ends. `None`
 /// where there is no marker any more.
 fn unstuffed(bytes: &[u8], mut at: usize, data: &mut Vec<u8>) -> Option<(usize, u8)> {
@@ -633,48 +450,5 @@ fn unstuffed(bytes: &[u8], mut at: usize, data: &mut Vec<u8>) -> Option<(usize, 
             marker => return Some((next + 1, marker)),
         }
         at = next + 1;
-    }
-}
-
-/// How many whole pictures lie behind the end of the first (MPO and the like), not counting smaller ones: a preview is
-/// the same picture.
-pub(super) fn pictures_behind(bytes: &[u8], first: Outline) -> usize {
-    // Of what only looks like pictures, there may be as much as somebody likes.
-    const TRIES: usize = 100;
-    let mut count = 0;
-    let mut rest = bytes.get(first.end..).unwrap_or_default();
-    for _ in 0..TRIES {
-        let Some(at) = memchr::memmem::find(rest, b"\xff\xd8\xff") else { break };
-        rest = &rest[at..];
-        let outline = outline(rest);
-        let is_another =
-            outline.is_some_and(|o| o.size.width >= first.size.width && o.size.height >= first.size.height);
-        count += usize::from(is_another);
-        rest = &rest[outline.map_or(2, |outline| outline.end)..];
-    }
-    count
-}
-
-/// What the markers of a JPEG say, without going through its data; `None` where they do not reach an end.
-fn outline(bytes: &[u8]) -> Option<Outline> {
-    let mut at = 2;
-    let mut size = None;
-    loop {
-        at += memchr::memchr(0xFF, bytes.get(at..)?)? + 1;
-        match *bytes.get(at)? {
-            0xD9 => return Some(Outline { size: size?, end: at + 1 }),
-            // What stands in data.
-            0x00 | 0x01 | 0xD0..=0xD7 => at += 1,
-            0xFF => {}
-            0xD8 => return None,
-            marker => {
-                let length = usize::from(u16::from_be_bytes(*bytes.get(at + 1..)?.first_chunk()?));
-                if matches!(marker, 0xC0..=0xC3) {
-                    let &[h1, h0, w1, w0] = bytes.get(at + 4..)?.first_chunk()?;
-                    size = Some(Size::new(u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into()));
-                }
-                at += 1 + length;
-            }
-        }
     }
 }

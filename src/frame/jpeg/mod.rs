@@ -1,7 +1,9 @@
-//! JPEG: `check` makes sure that all of a picture is there, with the tables of `huffman` and the reader `bits`; then
-//! the decoder has it.
+//! JPEG: `check` makes sure that all of a picture is there (`blocks` with the tables of `huffman` and the reader `bits`),
+//! `behind` looks for further ones; then the decoder has it.
 
+mod behind;
 mod bits;
+mod blocks;
 mod check;
 mod huffman;
 
@@ -23,7 +25,7 @@ use crate::geometry::Size;
 /// Reads the picture of a file.
 pub(super) fn read(bytes: &[u8], limits: &FrameLimits, scratch: &mut FrameScratch) -> Result<Pixels, Flaw> {
     let outline = scratch.jpeg.check(bytes, limits)?;
-    let behind = check::pictures_behind(bytes, outline);
+    let behind = behind::pictures_behind(bytes, outline);
     if behind > 0 {
         return Err(Flaw::Several { count: 1 + behind, kind: "JPEG (MPO)" });
     }
