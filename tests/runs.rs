@@ -74,11 +74,17 @@ fn one_run_at_a_time_writes_into_a_folder() {
     let mut first = inspect().args(["--threads", "1"]).option("--out", &out).arg(&images).command();
     let mut first = first.stderr(Stdio::null()).spawn().unwrap();
     wait_for_lines(&out);
+    let lock = fs::File::open(out.join(".panelqc.lock")).unwrap();
+    assert!(matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)), "held while it writes");
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    // Held here, since the first run may end while the second one starts.
+    lock.lock().unwrap();
     for more in ["--resume", "--overwrite"] {
         let (status, _, err) = inspect().arg(more).option("--out", &out).arg(&images).run();
         assert!(status == 2 && err.contains("found another run at work"), "{err}");
     }
-    assert_eq!(first.wait().unwrap().code(), Some(0));
+    drop(lock);
+    assert_eq!(inspect().arg("--resume").option("--out", &out).arg(&images).run().0, 0);
     assert_eq!(records(&out).len(), 60);
 }
 
