@@ -74,7 +74,7 @@ fn one_run_at_a_time_writes_into_a_folder() {
     let mut first = inspect().args(["--threads", "1"]).option("--out", &out).arg(&images).command();
     let mut first = first.stderr(Stdio::null()).spawn().unwrap();
     wait_for_lines(&out);
-    let lock = fs::File::open(out.join(".panelqc.lock")).unwrap();
+    let lock = File::open(out.join(".panelqc.lock")).unwrap();
     assert!(matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)), "held while it writes");
     assert_eq!(first.wait().unwrap().code(), Some(0));
     // Held here, since the first run may end while the second one starts.
