@@ -38,8 +38,8 @@ pub enum ErrorKind {
     Frame,
     /// A model package that cannot be used: its files, its manifest, or a graph that does not fit the manifest.
     Model,
-    /// Non-finite values in the model's outputs, scores that are no probabilities, or a tensor of a shape other than its
-    /// format's.
+    /// Non-finite values in the model's outputs, scores that are no probabilities, or a tensor of a shape other than
+    /// its format's.
     Output,
     /// ONNX Runtime is missing or cannot be used: see [`Error::tried`].
     Runtime,

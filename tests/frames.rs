@@ -252,7 +252,8 @@ fn tiff_files_as_the_world_writes_them() {
             ((frame.width(), frame.height()) == size, (frame.height(), frame.width()) == size);
         assert!(is_as_stored || is_turned, "{name}");
         read += 1;
-        // What was looked up, converted, taken off or turned upright is another matter, and JPEG decoders round differently.
+        // What was looked up, converted, taken off or turned upright is another matter, and JPEG decoders round
+        // differently.
         let photometric = expected["photometric"].as_str().unwrap_or("");
         if expected.get("only").is_some()
             || expected["compression"] == "JPEG"

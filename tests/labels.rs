@@ -1,5 +1,5 @@
-//! Labelled data as other tools write them, by the real program: parts of a set, lists of panels, what is said of labels
-//! and what is refused. On rendered solar cells and a small anomaly model, which finds the dark ones.
+//! Labelled data as other tools write them, by the real program: parts of a set, lists of panels, what is said of
+//! labels and what is refused. On rendered solar cells and a small anomaly model, which finds the dark ones.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Runs into a folder: what is there after a kill, a full disk, a second run, or other images, and what each of them says.
+//! Runs into a folder: what is there after a kill, a full disk, a second run, or other images, and what each of them
+//! says.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -415,8 +415,8 @@ impl Engine {
         let sizes: Vec<Size> = panel.frames().iter().map(Frame::size).collect();
         // A judge that panics must not affect the job's other panels.
         let judgement = guarded(|| Ok(self.judge.judge(&defects, &sizes)))?;
-        // Whoever judges: what the model is sure of and has no place cannot be judged by it, and neither can a frame that
-        // may have been taken for another one.
+        // Whoever judges: what the model is sure of and has no place cannot be judged by it, and neither can a frame
+        // that may have been taken for another one.
         let judgement = judgement.and(Verdict::Review, lost).and(Verdict::Review, self.doubts(panel));
         ms.postprocess += self::ms(start.elapsed());
         Ok(PanelReport {

@@ -18,8 +18,8 @@ pub fn level8(value: u16, white: u16) -> u8 {
 
 impl Frame<'_> {
     /// The value that is white for a person: the frame's [white](Self::white). A frame of 16 bits whose white nobody
-    /// stated and whose brightest sample is below an eighth of it would be black for a person, so it is the largest value
-    /// of as many bits as its samples need: 4095 where the brightest is above 2047.
+    /// stated and whose brightest sample is below an eighth of it would be black for a person, so it is the largest
+    /// value of as many bits as its samples need: 4095 where the brightest is above 2047.
     pub fn shown_white(&self) -> u16 {
         self.too_dark().map_or(self.white(), |brightest| u16::MAX >> brightest.max(1).leading_zeros())
     }
@@ -48,8 +48,8 @@ impl Frame<'_> {
         out
     }
 
-    /// Row `y` of the frame in red, green and blue of 8 bits, [white](Self::shown_white) at 255, into the first values of
-    /// `out`.
+    /// Row `y` of the frame in red, green and blue of 8 bits, [white](Self::shown_white) at 255, into the first values
+    /// of `out`.
     pub fn rgb8_row(&self, y: usize, out: &mut [u8]) {
         match self.pixels() {
             PixelView::Eight(view) if view.white() == 255 => row(&view, y, out, |v| v),

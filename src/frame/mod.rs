@@ -3,8 +3,8 @@
 //! From the bottom up: `format` (how a pixel is stored), `samples` (whose memory it is), `view` (rows of a frame or of
 //! a part of it), `picture` (the frame), `convert` (8 bits for a person to look at), `panel`. `load` reads files within
 //! `limits` into memory that `scratch` reuses: `content` tells what they are, `jpeg`, `tiff` and `common` (PNG, BMP,
-//! WebP) give their `pixels` or the `flaw` for which they are refused. `walk` searches folders, and `folder` makes panels
-//! of what it finds.
+//! WebP) give their `pixels` or the `flaw` for which they are refused. `walk` searches folders, and `folder` makes
+//! panels of what it finds.
 
 mod common;
 mod content;

@@ -110,7 +110,8 @@ impl<'a> Frame<'a> {
     /// white is refused when it is inspected.
     ///
     /// A frame of 16 bits whose white nobody stated, here or in the manifest, and whose brightest sample is below an
-    /// eighth of it, does not pass: most likely its samples have fewer bits. To inspect such a dark frame, state 65,535.
+    /// eighth of it, does not pass: most likely its samples have fewer bits. To inspect such a dark frame, state
+    /// 65,535.
     ///
     /// # Errors
     /// [`ErrorKind::Frame`](crate::ErrorKind::Frame) for 0, or for more than 255 where samples have 8 bits.
@@ -221,9 +222,9 @@ impl<'a> Frame<'a> {
         self.white
     }
 
-    /// The brightest sample of a frame of 16 bits that is below an eighth of white, where nobody said what white is: the
-    /// samples may have fewer bits, and the frame would be taken for a dark one. `None` for all other frames. Where a
-    /// bright sample comes early, as in most frames, no further one is looked at.
+    /// The brightest sample of a frame of 16 bits that is below an eighth of white, where nobody said what white is:
+    /// the samples may have fewer bits, and the frame would be taken for a dark one. `None` for all other frames. Where
+    /// a bright sample comes early, as in most frames, no further one is looked at.
     pub(crate) fn too_dark(&self) -> Option<u16> {
         if self.white_is_stated || self.format.bits() < 16 {
             return None;

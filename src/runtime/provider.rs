@@ -177,8 +177,8 @@ impl Provider {
 
 #[cfg(any(feature = "cuda", feature = "tensorrt"))]
 fn cuda(device: i32) -> ort::ep::CUDA {
-    // The exhaustive search times the algorithms of a convolution and keeps the fastest: another one next time, perhaps,
-    // and then another sum.
+    // The exhaustive search times the algorithms of a convolution and keeps the fastest: another one next time,
+    // perhaps, and then another sum.
     let search = ort::ep::cuda::ConvAlgorithmSearch::Heuristic;
     ort::ep::CUDA::default().with_device_id(device).with_tf32(false).with_conv_algorithm_search(search)
 }

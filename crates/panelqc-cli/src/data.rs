@@ -11,8 +11,8 @@ use super::terminal::say;
 /// The options of every command that takes labelled images.
 #[derive(clap::Args)]
 pub(super) struct DataArgs {
-    /// Folder of labelled images, or the file that names them: for `yolo` data.yaml, for `coco` the JSON file, for `elpv`
-    /// and VisA (`mvtec`) the table.
+    /// Folder of labelled images, or the file that names them: for `yolo` data.yaml, for `coco` the JSON file, for
+    /// `elpv` and VisA (`mvtec`) the table.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Layout of the labelled data: see docs/METRICS.md. Not needed if the decisions are the only labels.
@@ -22,7 +22,8 @@ pub(super) struct DataArgs {
     #[arg(long, value_name = "decisions.json")]
     decisions: Option<PathBuf>,
     /// The panels to use: `train`, `val` or `test`, a part that the set itself names, or a list of panels, one per line
-    /// (`./test` is a list of that name) [default: all; of a set with parts `val`, `test` or `train`, the first there is].
+    /// (`./test` is a list of that name) [default: all; of a set with parts `val`, `test` or `train`, the first there
+    /// is].
     #[arg(long, value_name = "PART|FILE")]
     split: Option<PathBuf>,
     /// Also use each panel's reference (template) as a good panel.

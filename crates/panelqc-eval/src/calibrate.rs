@@ -95,9 +95,8 @@ pub struct CalibratedPolicy {
 ///
 /// # Errors
 /// Those of [`Calibration::run`], of [`Policy::parse`] for the rules, and of
-/// [`InspectorBuilder::build`](panelqc::InspectorBuilder::build);
-/// [`ErrorKind::Argument`](panelqc::ErrorKind::Argument) for two samples of one id. A panel that cannot be inspected is not an error: it
-/// counts as one for review.
+/// [`InspectorBuilder::build`](panelqc::InspectorBuilder::build); [`ErrorKind::Argument`](panelqc::ErrorKind::Argument)
+/// for two samples of one id. A panel that cannot be inspected is not an error: it counts as one for review.
 pub fn calibrate(
     builder: InspectorBuilder,
     samples: &[Sample],

@@ -2,8 +2,8 @@ use super::huffman::{Blocks, SHORT, Table, WINDOW};
 
 /// Entropy-coded data without its stuffing, read bit by bit.
 pub(super) struct Bits<'a> {
-    /// The data, and behind it at least [`BEHIND`](Self::BEHIND) bytes of ones. No code consists of ones only, so whoever
-    /// reads past the end is stopped by the first symbol there.
+    /// The data, and behind it at least [`BEHIND`](Self::BEHIND) bytes of ones. No code consists of ones only, so
+    /// whoever reads past the end is stopped by the first symbol there.
     data: &'a [u8],
     /// The first byte of which nothing is held yet.
     at: usize,

@@ -1,5 +1,5 @@
-//! JPEG: `check` makes sure that all of a picture is there (`blocks` with the tables of `huffman` and the reader `bits`),
-//! `behind` looks for further ones; then the decoder has it.
+//! JPEG: `check` makes sure that all of a picture is there (`blocks` with the tables of `huffman` and the reader
+//! `bits`), `behind` looks for further ones; then the decoder has it.
 
 mod behind;
 mod bits;

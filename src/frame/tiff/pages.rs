@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use super::directory::{Directory, Structure, tag};
 use crate::frame::flaw::Flaw;
 
-/// The directory of the picture that a file holds. Directories of reduced pictures (thumbnails, levels of a pyramid) and
-/// of masks are passed over: none of them stands for the picture.
+/// The directory of the picture that a file holds. Directories of reduced pictures (thumbnails, levels of a pyramid)
+/// and of masks are passed over: none of them stands for the picture.
 ///
 /// # Errors
 /// For several pictures, or none.

@@ -144,7 +144,8 @@ impl HtmlReport {
     /// those already on the page are scaled down.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when a picture cannot be compressed: a fault of this library.
+    /// [`ErrorKind::Internal`](panelqc::ErrorKind::Internal) when a picture cannot be compressed: a fault of this
+    /// library.
     pub fn add(
         &mut self,
         record: &PanelRecord,

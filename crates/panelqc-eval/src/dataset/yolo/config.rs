@@ -147,8 +147,8 @@ impl Config {
         paths.into_iter().find(|path| path.exists())
     }
 
-    /// The file that a line of a list means: as [`resolve`](Self::resolve), or the longest end of it that is there, since
-    /// tools write paths of other machines, or of a folder around the set's.
+    /// The file that a line of a list means: as [`resolve`](Self::resolve), or the longest end of it that is there,
+    /// since tools write paths of other machines, or of a folder around the set's.
     pub(super) fn resolve_file(&self, line: &str, beside: Option<&Path>) -> Option<PathBuf> {
         let line = line.replace('\\', "/");
         let ends = line.match_indices('/').map(|(at, _)| &line[at + 1..]);
