@@ -307,7 +307,7 @@ impl Evaluator {
             images_per_s: (seconds > 0.0).then(|| self.records.len() as f64 / seconds),
             trace: self.records.first().map(|r| {
                 let mut trace = r.trace().clone();
-                trace.image = None;
+                (trace.image, trace.reference) = (None, None);
                 trace
             }),
             panels: panels.collect(),
