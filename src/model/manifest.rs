@@ -136,10 +136,10 @@ impl Manifest {
     /// ```
     /// use panelqc::{Manifest, OutputConfig, Preprocess, Size, Task};
     ///
-    /// let mut output = OutputConfig::new(vec!["stain".into()]); output.min_area = 5000; let manifest =
-    /// Manifest::new("glass", Task::Segment, Preprocess::new(Size::new(64, 64)), output);
-    /// assert!(manifest.doubts()[0].starts_with("min_area = 5000 is more than the 64 x 64 pixels of the model's
-    /// input"));
+    /// let mut output = OutputConfig::new(vec!["stain".into()]);
+    /// output.min_area = 5000;
+    /// let manifest = Manifest::new("glass", Task::Segment, Preprocess::new(Size::new(64, 64)), output);
+    /// assert!(manifest.doubts()[0].starts_with("min_area = 5000 is more than the 64 x 64 pixels of the model"));
     /// ```
     pub fn doubts(&self) -> Vec<String> {
         let (output, size) = (&self.output, self.input.size);
