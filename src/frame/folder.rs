@@ -236,17 +236,8 @@ impl References {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::walk::tests::tree;
     use std::fs;
-
-    fn tree(files: &[&str]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "x").unwrap();
-        }
-        dir
-    }
 
     fn describe(found: &FoundPanels) -> Vec<String> {
         let panels = found.panels.iter();

@@ -271,4 +271,4 @@ fn begins_as_image(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,3 +1,4 @@
+use super::activation::sigmoid;
 use super::config::OutputConfig;
 use super::decoder::Decoded;
 use super::lost::{Loss, Losses, Notes};
@@ -5,9 +6,9 @@ use super::proposals::{Candidate, Proposals};
 use super::slot::{LOGITS, probable};
 use super::suppression::{Suppression, suppress};
 use super::surface::{Blob, SurfaceScratch};
-use super::{Slot, oriented};
+use super::{Activation, Slot, oriented};
 use crate::defect::{Confidence, Defect, Kind};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{PixelBox, Placement, Size};
 
 /// What every head works with: the manifest's `[output]` table and the floor of each kind. It knows no format.
@@ -93,6 +94,33 @@ impl Context {
         if self.placed(&candidate, view, &mut found.notes).is_some() {
             found.push(Candidate { confidence: candidate.confidence.clamp(0.0, 1.0), ..candidate });
         }
+    }
+
+    /// The probability that a score of the graph's output `output` is: as `activation` says of scores that are one each
+    /// by itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`](crate::ErrorKind::Output) for a number outside `0..=1` by more than rounding where they
+    /// are said to be probabilities.
+    #[inline]
+    pub(super) fn probability(&self, slot: &Slot<'_>, output: usize, score: f32) -> Result<f32> {
+        if self.output.activation == Activation::Sigmoid {
+            return Ok(sigmoid(score));
+        }
+        match probable(score) {
+            true => Ok(score),
+            false => Err(slot.improbable(output, score, LOGITS)),
+        }
+    }
+
+    /// Refuses a frame with fewer pixels than a region has to have: it would pass whatever is on it.
+    pub(super) fn can_hold_regions(&self, frame: Size) -> Result<()> {
+        let least = self.output.min_area;
+        if least <= frame.area() {
+            return Ok(());
+        }
+        let expected = format!("a frame of at least {least} pixels ([output] min_area)");
+        Err(Error::image("frame", expected, frame.to_string()))
     }
 
     /// Whether nothing needs to be known of a proposal but its confidence, which is taken note of.

@@ -46,7 +46,7 @@ impl Trial<'_> {
             return Ok(());
         }
         let mut outputs = Outputs::default();
-        self.graph.run(self.form, batch.view(), 1, &self.head.outputs(), &mut outputs)?;
+        self.graph.run(self.form, batch.view(), count, &self.head.outputs(), &mut outputs)?;
         let decoder = Decoder::new(Arc::clone(self.head), Context::new(self.manifest.output.clone()));
         let mut found = Proposals::default();
         decoder.begin(&mut found, panel.frames()[0].size());

@@ -2,7 +2,7 @@ use super::*;
 use image::{GrayImage, ImageFormat};
 
 /// A folder with these files, each a text.
-fn tree(files: &[&str]) -> tempfile::TempDir {
+pub(in crate::frame) fn tree(files: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for file in files {
         let path = dir.path().join(file);

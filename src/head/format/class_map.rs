@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::defect::Kind;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::{Placement, Region};
 use crate::head::context::most_confident_first;
 use crate::head::proposals::{HeadScratch, Proposals};
@@ -96,10 +96,7 @@ impl Head for ClassMap {
 
     fn assemble(&self, context: &Context, found: &mut Proposals) -> Result<Decoded> {
         let (frame, output) = (found.frame(), context.output());
-        if output.min_area > frame.area() {
-            let expected = format!("a frame of at least {} pixels ([output] min_area)", output.min_area);
-            return Err(Error::image("frame", expected, frame.to_string()));
-        }
+        context.can_hold_regions(frame)?;
         let Proposals { views, maps, scratch, notes, .. } = found;
         let HeadScratch { winners, columns, seen, surface, .. } = scratch;
         let width = frame.width as usize;

@@ -15,11 +15,9 @@ use super::rows::{Unit, in_parts, in_pixels};
 use crate::defect::Kind;
 use crate::error::Result;
 use crate::geometry::PixelBox;
-use crate::head::activation::sigmoid;
 use crate::head::proposals::{Candidate, Proposals};
 use crate::head::search::{real, whole};
-use crate::head::slot::{LOGITS, probable};
-use crate::head::{Activation, Context, Format, Head, HeadFormat, Mismatch, Search, Slot, Suppression, Task};
+use crate::head::{Context, Format, Head, HeadFormat, Mismatch, Search, Slot, Suppression, Task};
 use crate::runtime::list;
 
 pub(super) const FORMAT: HeadFormat =
@@ -119,18 +117,14 @@ impl Head for Detections {
             Unit::Parts => in_parts(slot, self.boxes, counted.clone())?,
             _ => in_pixels(slot, self.boxes, counted.clone())?,
         }
-        let logits = context.output().activation == Activation::Sigmoid;
         let model = slot.placement().model();
         for (row, sides) in counted.enumerate() {
             let (label, score) = (labels[[row]], confidences[[row]]);
-            if !logits && !probable(score) {
-                return Err(slot.improbable(self.scores, score, LOGITS));
-            }
+            let confidence = context.probability(slot, self.scores, score)?;
             if label >= 0.0 && label < self.first as f32 {
                 continue;
             }
             let label = label - self.first as f32;
-            let confidence = if logits { sigmoid(score) } else { score };
             let bbox = match (self.unit, sides) {
                 (Unit::Parts, [y0, x0, y1, x1]) => {
                     let (width, height) = (model.width as f32, model.height as f32);

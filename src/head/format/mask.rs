@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::rows::numbered;
 use crate::defect::Kind;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::head::context::most_confident_first;
 use crate::head::proposals::{HeadScratch, Proposals};
 use crate::head::slot::ACTIVATION;
@@ -63,10 +63,7 @@ impl Head for Segments {
 
     fn assemble(&self, context: &Context, found: &mut Proposals) -> Result<Decoded> {
         let (frame, output) = (found.frame(), context.output());
-        if output.min_area > frame.area() {
-            let expected = format!("a frame of at least {} pixels ([output] min_area)", output.min_area);
-            return Err(Error::image("frame", expected, frame.to_string()));
-        }
+        context.can_hold_regions(frame)?;
         let exclusive = context.kinds() > 1
             && match output.activation {
                 Activation::Softmax => true,

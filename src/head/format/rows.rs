@@ -20,7 +20,7 @@ use crate::head::activation::sigmoid;
 use crate::head::lost::Loss;
 use crate::head::proposals::{Candidate, HeadScratch, Proposals};
 use crate::head::scan;
-use crate::head::slot::{LOGITS, plane, probable, slice};
+use crate::head::slot::{LOGITS, plane, slice};
 use crate::head::suppression::{Suppression, suppress};
 use crate::head::surface::Window;
 use crate::head::{Activation, Context, Head, Mismatch, Search, Slot};
@@ -239,13 +239,7 @@ impl<'a> Table<'a> {
 
     /// The probability that a score is.
     fn probability(&self, context: &Context, score: f32) -> Result<f32> {
-        if context.output().activation == Activation::Sigmoid {
-            return Ok(sigmoid(score));
-        }
-        match probable(score) {
-            true => Ok(score),
-            false => Err(self.slot.improbable(self.output, score, LOGITS)),
-        }
+        context.probability(&self.slot, self.output, score)
     }
 
     /// For forms with objectness as number 4 and the kinds from number 5 on: the highest product for each proposal.

@@ -60,17 +60,8 @@ fn in_part(id: &str) -> Option<(Part, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::testing::tree;
     use std::fs;
-
-    fn tree(files: &[&str]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        dir
-    }
 
     fn kinds(folder: &Path, options: &ReadOptions) -> Vec<String> {
         let set = read_folders(folder, options).unwrap();

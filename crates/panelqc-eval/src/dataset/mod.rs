@@ -17,6 +17,8 @@ mod scored;
 mod set;
 mod split;
 mod stored;
+#[cfg(test)]
+mod testing;
 mod text;
 mod truth;
 mod visa;

@@ -158,8 +158,8 @@ fn image_of(root: &Element, path: &Path, folders: &mut Folders) -> std::result::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::testing::set_of_bytes as set;
     use panelqc::PixelBox;
-    use std::fs;
 
     const GOOD: &str = "<annotation>
 <filename>a.jpg</filename>
@@ -170,23 +170,6 @@ mod tests {
 <object><name>spur &amp; dirt</name><difficult>1</difficult>
  <bndbox><xmin>20</xmin><ymin>10</ymin><xmax>20</xmax><ymax>10</ymax></bndbox></object>
 </annotation>";
-
-    /// A set of images of 20x10 and files.
-    fn set(images: &[&str], files: &[(&str, &[u8])]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        let place = |file: &str| {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            path
-        };
-        for file in images {
-            image::GrayImage::new(20, 10).save(place(file)).unwrap();
-        }
-        for (file, bytes) in files {
-            fs::write(place(file), bytes).unwrap();
-        }
-        dir
-    }
 
     fn read(text: impl AsRef<[u8]>) -> Result<Dataset> {
         let dir = set(&["JPEGImages/a.jpg"], &[("Annotations/a.xml", text.as_ref())]);

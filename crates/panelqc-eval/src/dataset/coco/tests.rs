@@ -3,6 +3,7 @@ use std::fs;
 use panelqc::PixelBox;
 
 use super::*;
+use crate::dataset::testing::set;
 
 const GOOD: &str = r#"{"images": [
   {"id": 7, "file_name": "a.png", "width": 20, "height": 10},
@@ -13,23 +14,6 @@ const GOOD: &str = r#"{"images": [
   {"id": 2, "image_id": 7, "category_id": 3, "bbox": [0, 0, 4, 4], "segmentation": [[0,0,4,0,4,4,0,4],[2,2,6,2,6,6,2,6]]},
   {"id": 3, "image_id": 7, "category_id": 3, "segmentation": {"size": [10, 20], "counts": [10, 5, 185]}, "iscrowd": 1}
  ]}"#;
-
-/// A set of images of 20x10 and texts.
-fn set(images: &[&str], texts: &[(&str, &str)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let place = |file: &str| {
-        let path = dir.path().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
-    };
-    for file in images {
-        image::GrayImage::new(20, 10).save(place(file)).unwrap();
-    }
-    for (file, text) in texts {
-        fs::write(place(file), text).unwrap();
-    }
-    dir
-}
 
 fn read(text: &str) -> Result<Dataset> {
     let dir = set(&["a.png", "images/sub/b.png"], &[("any.json", text)]);

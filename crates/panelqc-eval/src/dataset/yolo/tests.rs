@@ -1,26 +1,9 @@
 use std::fs;
 
-use image::GrayImage;
 use panelqc::PixelBox;
 
 use super::*;
-
-/// A set of images of 20x10 and text files.
-fn set(images: &[&str], texts: &[(&str, &str)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let place = |file: &str| {
-        let path = dir.path().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
-    };
-    for file in images {
-        GrayImage::new(20, 10).save(place(file)).unwrap();
-    }
-    for (file, text) in texts {
-        fs::write(place(file), text).unwrap();
-    }
-    dir
-}
+use crate::dataset::testing::set;
 
 fn small(names: (&str, &str), label: &str) -> tempfile::TempDir {
     set(&["images/val/a.png", "images/val/b.png"], &[names, ("labels/val/a.txt", label)])
